@@ -20,6 +20,7 @@ from syncline.replica import capture
 from syncline.replica.defining import make_column
 from syncline.replica.device import Device
 from syncline.replica.indexes import columns_of, has_key, misfits
+from syncline.replica.meant import has_noted
 from syncline.replica.reports import Unable
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, quote
@@ -79,7 +80,9 @@ def _set_aside(device: Device, ours: Mapping[int, Statements], unfit: Collection
             " ELSE 2 END WHERE n = ?",
             (n,),
         )
-        store.execute("DELETE FROM _sync_lost WHERE n = ? AND aside = 0 AND replaced = ?", (n, CAPTURED))
+        if not has_noted(store, ours[n].table.name):  # else the rows that are meant are looked at
+            sql = "DELETE FROM _sync_lost WHERE n = ? AND aside = 0 AND replaced = ?"
+            store.execute(sql, (n, CAPTURED))
         if _has_carried(store, ours[n]):
             _ask_again(store)
 

@@ -53,6 +53,7 @@ from syncline.replica.plan import Plan, lost_columns, plan
 from syncline.replica.redefine import redefine, retype
 from syncline.replica.referring import refer
 from syncline.replica.rejoined import rejoin
+from syncline.replica.returned import refuse_returned
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, pack, unpack
 from syncline.replica.widened import keep_unseen_of, without_unseen
@@ -196,6 +197,7 @@ def _join(work: Work, tables: Sequence[Statements], filled: str) -> None:
         join.log_own_rows(work, t)
         rejoin(work.device, t, compared=True)
     work.overlay.forget()
+    refuse_returned(work)
     for t in tables:
         join.lay_over(work, t, is_none=unwritten_anew(work.device, t))
         join.end(work.store, t)

@@ -47,6 +47,7 @@ from syncline.replica.overlay import Key
 from syncline.replica.own import adopted_before, note_own_values
 from syncline.replica.progress import Progress
 from syncline.replica.regain import make_indexes_again, said
+from syncline.replica.returned import refuse_returned
 from syncline.replica.session import register, root_of
 from syncline.replica.stage import clear_stage
 from syncline.replica.statements import Statements
@@ -143,7 +144,7 @@ def _take_over(device: Device, before: State, after: State) -> Applied:
         decide_replaced,
         partial(_keep_unseen, comers),
         switch.add_edited,
-        lambda work, answer: refuse_lingering(work),
+        _refuse_below_taken,
         switch.learn,
         take_out_gone,
         show_held,
@@ -178,6 +179,12 @@ def _keep_unseen(comers: Sequence[Comer], work: Work, answer: Answer) -> None:
         comer.find(work)
     work.overlay.forget()
     forget_lost(work.store)
+
+
+def _refuse_below_taken(work: Work, answer: Answer) -> None:
+    """What is pending of rows that the file shows, and the hub has rejected, and what points at them."""
+    refuse_lingering(work)
+    refuse_returned(work)
 
 
 # Comparing ---------------------------------------------------------------------------------------------

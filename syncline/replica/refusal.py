@@ -285,9 +285,15 @@ def refuse_children(work: Work, t: Statements, keys: Sequence[Key]) -> None:
 def refuse_later(work: Work, t: Statements, keys: Sequence[Key]) -> None:
     """`refuse_children` of rows whose keys are another's in the centre, but for the rows below which point at
     that one: as the centre has them, and nothing of this file has changed that."""
+    refuse_below(work, _pointing(work, t, keys))
+
+
+def refuse_below(work: Work, found: Sequence[tuple[Statements, Mapping[Key, Reason]]]) -> None:
+    """Refuse what is pending of these rows, table by table, but for those that point where they do in the
+    centre, too."""
     todo: list[tuple[Statements, Mapping[Key, Reason]]] = []
     work.overlay.forget()
-    for child, reasons in _pointing(work, t, keys):
+    for child, reasons in found:
         edits = _edits(work, child, reasons)
         stay = {key for key, own in edits.items() if _points_as_before(work, child, key, own)}
         if len(stay) < len(reasons):

@@ -59,6 +59,7 @@ from syncline.replica.pull import fetch_rest
 from syncline.replica.push import forget, forget_stage, send
 from syncline.replica.reports import Regained
 from syncline.replica.respell import respell_all
+from syncline.replica.returned import refuse_returned
 from syncline.replica.stage import clear_stage, is_staged_otherwise, staged
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store
@@ -243,6 +244,7 @@ def _compare(device: Device, last: Changes, fetched: str, tally: Tally) -> list[
             for comer in comers:
                 comer.find(work)
             work.overlay.forget()
+            refuse_returned(work)
             for comer in comers:
                 comer.show(work)
             for finder in finders:

@@ -16,7 +16,7 @@ from syncline.model.values import Value, add
 from syncline.replica.above import Above, above_of, packed_above
 from syncline.replica.beside import there
 from syncline.replica.device import Device
-from syncline.replica.meant import meant
+from syncline.replica.meant import check_noted, meant
 from syncline.replica.meanwhile import (
     Kept,
     check_parents,
@@ -384,6 +384,7 @@ def discard(device: Device, number: int) -> None:
     with device.store.transaction() as store:
         found = find(store, number)
         _refuse_shown(store, number, found.code)
+        check_noted(device, unpack(found.edit))
         if found.op in "IR" and (found.code == KEY_TAKEN or _is_below_taken(device, number, found)):
             _orphan(device, found.n, found.key, found.push)
         keep_settled(store, number)

@@ -58,6 +58,7 @@ from syncline.replica.progress import Progress
 from syncline.replica.refusal import refuse_strangers
 from syncline.replica.rejoined import rejoin
 from syncline.replica.respell import respell_all
+from syncline.replica.returned import refuse_returned
 from syncline.replica.session import ask, fetch_schema
 from syncline.replica.stage import clear_stage
 from syncline.replica.statements import Statements
@@ -382,6 +383,7 @@ def _join(device: Device, tables: Sequence[Statements]) -> None:
             rejoin(device, t, compared=True)
         work.overlay.forget()
         refuse_strangers(work, tables)
+        refuse_returned(work)
 
     def finish(work: Work, answer: Answer) -> None:
         clear_stage(work.store)

@@ -20,6 +20,7 @@ from syncline.replica.conflicts import keep_conflicts
 from syncline.replica.device import Device
 from syncline.replica.displaced import keep_uncovered
 from syncline.replica.draft import sealed
+from syncline.replica.dropped import TABLE_DROPPED
 from syncline.replica.edge import inward_key, inward_rows
 from syncline.replica.freeze import Frozen, clear_outbox, in_flight
 from syncline.replica.identity import provenance, told
@@ -203,6 +204,7 @@ def _keep_rejected(
         return found
     sent = sent_rows(work.device, refused.keys())
     of_rows = _known(work, verdict) if not cuts else None
+    leaving = {rejection.table for rejection in rejected if rejection.code == TABLE_DROPPED}
     unread: dict[tuple[int, Literal["U", "D"], tuple[int, ...]], list[list[Value]]] = {}
     for n, rejections in _by_table(refused.values()).items():
         is_known = bool(cuts) and n in work.device.tables  # what the rows held before
@@ -232,7 +234,7 @@ def _keep_rejected(
                     inserts[key] = kept
                 found.update(() if part is not None else each_stamp(stamps))
         if n in work.device.tables:
-            note_meant(work.device, work.device.tables[n], inserts)
+            note_meant(work.device, work.device.tables[n], inserts, leaving)
     parents_first = sorted(unread, key=lambda group: work.device.schema.rank[group[0]])
     work.unread = [
         Group(n, form, list(columns), unread[n, form, columns]) for n, form, columns in parents_first
