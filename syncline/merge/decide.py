@@ -255,6 +255,25 @@ def row_note(
     return Note(None, outcome, policy.name, rival, base_row, sent_row, hub_row, unknown=unknown)
 
 
+def _notes_of_row(
+    table: TableSchema,
+    policy: RowPolicy | DeletePolicy,
+    sent: Sent,
+    present: Image | None,
+    rivals: Sequence[Entry],
+    outcome: Outcome,
+) -> list[Note]:
+    """The note of a change that competed as a whole row: none, if it won over no row, or over the very row
+    that it started from (as of a column)."""
+    if outcome == "replica" and present is None:
+        return []
+    if outcome == "replica" and present is not None and sent.base is not None and sent.op != "I":
+        before = dict(sent.base.image or {}) | dict(sent.base.before)
+        if all(column in before and identical(before[column], present[column]) for column in table.pushed):
+            return []
+    return [row_note(table, policy, sent, present, rivals, outcome)]
+
+
 def _row(table: TableSchema, image: Image | None) -> list[Value] | None:
     """A row for a note: the values of all columns, in their order; NULL where it is not known."""
     return None if image is None else [image.get(column) for column in table.values]
@@ -281,7 +300,7 @@ def _delete(
         outcome = "replica" if stands else "hub"
     if rivals and sent.base is None:
         return Decision(wanted=True)
-    notes = [row_note(table, policy, sent, present, rivals, outcome)] if rivals else []
+    notes = _notes_of_row(table, policy, sent, present, rivals, outcome) if rivals else []
     if outcome != "replica":
         return Decision(override=True, notes=notes)
     op = "D" if sent.past == "no" else GONE
@@ -296,9 +315,8 @@ def _whole(
     same = present is not None and is_there(table, sent, present)
     if rivals and not same and sent.op == "R" and sent.base is None:
         return Decision(wanted=True)
-    notes = []
-    if rivals and not same and (outcome != "replica" or present is not None):
-        notes = [row_note(table, rules.row, sent, present, rivals, outcome)]
+    noted = rivals and not same
+    notes = _notes_of_row(table, rules.row, sent, present, rivals, outcome) if noted else []
     if outcome != "replica":
         return Decision(override=True, notes=notes)
     return write_row(sent, present, notes)
@@ -393,7 +411,7 @@ def _row_update(
     if sent.base is None or sent.base.image is None:
         return Decision(wanted=True)
     outcome = _row_outcome(rules, sent.newest, rivals)
-    notes = [row_note(table, rules.row, sent, present, rivals, outcome)]
+    notes = _notes_of_row(table, rules.row, sent, present, rivals, outcome)
     if outcome != "replica":
         return Decision(override=True, notes=notes)
     columns, values = _pushed(table, sent, sent.base.image)
@@ -443,7 +461,9 @@ def _column(
 ) -> tuple[Settled, Note | None] | None:
     """Settle column j of those sent; None when the base is needed and was not sent.
 
-    `newest` is the stamp of the newest edit of others that the column's base had not seen.
+    `newest` is the stamp of the newest edit of others that the column's base had not seen. What takes the
+    place of the very value that it started from has overruled nobody: whatever others did was overwritten
+    before, most often by an earlier edit of the same replica, and was kept then.
     """
     column, value = sent.columns[j], sent.values[j]
     policy = rules.columns[column]
@@ -461,9 +481,10 @@ def _column(
         noted = settle(None).outcome not in WRITTEN
     if noted and sent.base is None:
         return None
-    before = sent.base.before.get(column) if noted and sent.base is not None else None
+    known: Mapping[int, Value] = sent.base.before if noted and sent.base is not None else {}
+    before = known.get(column)
     settled = settle(before)
-    if not noted:
+    if not noted or (settled.outcome == "replica" and column in known and identical(before, present)):
         return settled, None
     made = settled.value if settled.outcome == "merged" else None
     rival = newest if contested else THERE

@@ -228,6 +228,30 @@ def test_who_sent_what_is_there_already_has_no_conflict(policy: str) -> None:
     assert not decision.notes and not decision.wanted and decision.override
 
 
+@pytest.mark.parametrize("hlc", [9, 11])
+@pytest.mark.parametrize("policy", PLAIN)
+def test_what_is_written_over_what_the_edit_started_from_has_overruled_nobody(policy: str, hlc: int) -> None:
+    """An earlier edit of the replica has won over the rival, and was answered; it has not pulled since."""
+    start = {"max": 4, "min": 6}.get(policy, 7)
+    sent = update([0], [5], base=Base({0: start}, {0: 5, 1: 0, 2: "x"}))
+    decision = settle(sent, [start, 0, "x"], [rival(hlc, A)], Table(merge={"a": policy}))
+    lost = not decision.columns
+    assert lost is {"hub_wins": True, "review": True, "lww": hlc > 10}.get(policy, False)
+    assert bool(decision.notes) is lost and decision.override
+
+
+@pytest.mark.parametrize("op", ["D", "U", "R"])
+def test_a_row_that_wins_over_the_one_that_it_started_from_has_overruled_nobody(op: str) -> None:
+    base = Base({0: 7, 1: 0}, {0: 7, 1: 0, 2: "x"})
+    sent = {"D": gone(base=base), "R": whole("R", [5, 6], base=base)}.get(op, update([0], [5], base=base))
+    rules = Table(merge="row") if op == "U" else None
+    for hlc, wins in ((9, True), (11, False)):
+        decision = settle(sent, [7, 0, "x"], [rival(hlc, A)], rules)
+        assert (decision.form is not None) is wins
+        assert bool(decision.notes) is not wins
+        assert settle(sent, [7, 1, "x"], [rival(hlc, A)], rules).notes
+
+
 # A function
 
 

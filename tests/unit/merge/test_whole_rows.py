@@ -93,14 +93,23 @@ def pushed(row: Row) -> tuple[list[int], list[Any]]:
     return [0, 1], [row[0], row[1]]
 
 
+def started(meeting: Meeting) -> Row:
+    """What the device's row was; of other columns than those that it updates, what it has."""
+    return {**(meeting.after or {}), **(meeting.before or {})} if meeting.sent.op == "U" else meeting.before or {}
+
+
+def is_known(meeting: Meeting) -> bool:
+    """Whether what the centre has is what the change started from: who wins over that overrules nobody."""
+    before, there = started(meeting), meeting.present
+    return there is not None and all(c in before and before[c] == there[c] for c in (0, 1))
+
+
 def check_note(decision: Decision, meeting: Meeting, outcome: str, policy: str) -> None:
     """One conflict of the row, with what the edit started from, what it made and what the centre had."""
     (note,) = decision.notes
     assert (note.column, note.outcome, note.policy) == (None, outcome, policy)
     assert note.rival == (meeting.newest if meeting.rivals else (0, ""))
-    before = dict(meeting.before or {})
-    if meeting.sent.op == "U":  # of the other columns the device has what it has
-        before = {**(meeting.after or {}), **before}
+    before = started(meeting)
     assert note.base == (plain(before) if meeting.before is not None else None)
     sent = meeting.after
     if meeting.sent.op in "IR":
@@ -151,6 +160,7 @@ def test_a_row_competes_as_a_whole_under_a_row_policy(meeting: Meeting, policy: 
         (meeting.present or {})[c] == v for c, v in zip(sent.columns, sent.values, strict=True)
     )
     quiet = wins and meeting.present is None and sent.op in "IR"  # nothing was there to lose
+    quiet = quiet or (wins and sent.op != "I" and is_known(meeting))
     if not meeting.rivals or same or quiet:
         assert decision.notes == []
     else:
@@ -182,7 +192,7 @@ def test_an_update_against_a_delete_is_settled_by_the_policy_of_deletes(
         if stands:
             assert (decision.op, decision.columns, decision.values) == ("I", *pushed(meeting.after or {}))
     assert decision.entries == ([(EVERYTHING, sent.hlc)] if stands else [])
-    if meeting.rivals:
+    if meeting.rivals and not (stands and is_known(meeting)):
         check_note(decision, meeting, "replica" if stands else "hub", policy)
     else:
         assert decision.notes == []
