@@ -114,7 +114,7 @@ class Requests:
         memory = memory_of(self._central.limits)
         horizons = [self._readable(token) for token in request.horizons]
         seen = list(self._marks(request.seen))
-        newest = self._readable(request.seen[0]) if request.seen else None
+        newest = self._newest(request.seen[0]) if request.seen else None
         with caller.read() as (reading, _):
             before = sought(reading, caller.actor, request)
         # not within the transaction: these are asked for on a connection of their own
@@ -173,10 +173,15 @@ class Requests:
                 yield self._central.watermark(token, None)
 
     def _readable(self, token: str) -> Position | None:
-        try:
+        with suppress(WatermarkRefused):
             return self._central.watermark(token, None).position
-        except WatermarkRefused:
-            return None
+        return None
+
+    def _newest(self, token: str) -> Position | None:
+        """Of what a file holds values at the latest; None if the token cannot be read."""
+        with suppress(WatermarkRefused):
+            return self._central.watermark(token, None).newest
+        return None
 
     def describe(self, caller: Caller, request: m.SchemaQuery) -> m.SchemaAnswer:
         schema, _ = self._central.known()
@@ -192,17 +197,19 @@ class Requests:
             self._central.still(schema)
             check_file(client, request.push, request.chain)
             check_horizon(transaction, self._horizon(request.horizon))
+            check_horizon(transaction, mark.seen)
             after = mark.within(transaction.scope)
             limit = min(request.limit, self._central.limits.pull_rows)
             page, groups = page_of(transaction, schema, after, request.replica, limit)
             page = replace(page, hlc=self._sane(transaction, page.hlc))
+            told = _told(transaction, mark, page)
         if client is not None and clients.is_due(client, request, brought=bool(groups)):
             clients.note_pull(caller.write, request, after.token(), bool(groups))
-        changes = self._changes(request.replica, mark, page, groups)
+        changes = self._changes(request.replica, mark, told, page, groups)
         return msgspec.structs.replace(changes, schema=sender.news) if sender.news else changes
 
     def _horizon(self, token: str) -> Position | None:
-        return self._central.watermark(token, None).position if token else None
+        return self._central.watermark(token, None).newest if token else None
 
     def bases(self, tokens: Sequence[str]) -> list[Position | None]:
         """The positions of a push's bases; None for one that cannot be read. The edits that stand on it are
@@ -214,7 +221,7 @@ class Requests:
         none."""
         pull = None if isinstance(push, m.PreparePush) else push.pull
         token = push.horizon or ("" if pull is None else pull.after)
-        horizon = self._readable(token) if token else None
+        horizon = self._newest(token) if token else None
         compared: Compared = frozenset()
         if push.carried and push.stamps:
             with caller.read() as (transaction, client):
@@ -222,11 +229,13 @@ class Requests:
                 compared = compared_with(transaction.ledger, names, push.stamps)
         return Told(horizon, memory_of(self._central.limits), self._central.position, compared)
 
-    def _changes(self, replica: str, after: Watermark, page: LogPage, groups: list[m.Group]) -> m.Changes:
-        if not groups and not page.more and page.end == after.position:
+    def _changes(
+        self, replica: str, after: Watermark, told: Watermark, page: LogPage, groups: list[m.Group]
+    ) -> m.Changes:
+        if not groups and told == after:
             return m.Changes()
         body, digest = seal(groups)
-        token = watermark.mint(replace(after, position=page.end), self._central.key, replica)
+        token = watermark.mint(told, self._central.key, replica)
         return m.Changes(token, page.more, page.hlc, digest, Raw(body))
 
     def push(self, caller: Caller, request: m.Push) -> m.Verdict:
@@ -306,7 +315,8 @@ class Requests:
             else:
                 told = watermark.parse_cursor(request.cursor, key, replica, self._central.position)
                 told.start.within(transaction.scope)
-                start, table, after, rows = told.start, told.table, told.after, 0
+                check_horizon(transaction, told.start.newest)
+                start, table, after, rows = told.start.told(transaction.log.now()), told.table, told.after, 0
             if request.table is None and request.columns:
                 raise Malformed("columns are of a table: name the table too")
             if request.table is None:
@@ -327,11 +337,12 @@ class Requests:
         mark = self._central.watermark(request.after, request.replica)
         with self._turns.taken(), caller.read() as (transaction, _):
             self._central.still(schema)
+            check_horizon(transaction, mark.seen)
             after = mark.within(transaction.scope)
             page, groups = page_of(
                 transaction, schema, after, request.replica, self._central.limits.pull_rows
             )
-            changes = self._changes(request.replica, mark, page, groups)
+            changes = self._changes(request.replica, mark, _told(transaction, mark, page), page, groups)
             if changes.more:
                 return m.Verified(changes)
             return compare(transaction, schema, request, changes, self._central.limits.pull_rows)
@@ -381,9 +392,18 @@ class Requests:
         return note
 
 
+def _told(transaction: ReadTransaction, after: Watermark, page: LogPage) -> Watermark:
+    """What a replica has been told after a page. Rows of one that others follow are newer than its end."""
+    told = replace(after, position=page.end, seen=None)
+    return told.told(transaction.log.now()) if page.more else told
+
+
 def _soundest(transaction: WriteTransaction, seen: Sequence[Watermark]) -> Watermark | None:
     """The first of these watermarks that is of the transaction's scope and that the log goes on from."""
     scope = transaction.scope.fingerprint
     within = [mark for mark in seen if mark.scope == scope]
     standings = transaction.log.standings([mark.position for mark in within]) if within else ()
-    return next((mark for mark, standing in zip(within, standings, strict=True) if standing == "sound"), None)
+    found = next(
+        (mark for mark, standing in zip(within, standings, strict=True) if standing == "sound"), None
+    )
+    return None if found is None else replace(found, seen=None)

@@ -1,9 +1,10 @@
 """Watermark tokens: a database's position and the scope it was given out for, sealed for one hub and replica.
 
-Form: `body.hub.replica`. The body is `position|scope`, the scope by its fingerprint; a further field would
-follow behind another bar, and is refused until there is one. The seals are an HMAC of the body under the
-hub's own key, one for the hub alone and one with the replica's id: nobody but a server of the hub can make
-them, so whatever is behind a good seal was made here, and nothing of a forged token is looked at.
+Form: `body.hub.replica`. The body is `position|scope`, the scope by its fingerprint, and `|seen` where rows
+were told as of a later instant; a further field would follow behind another bar, and is refused until there
+is one. The seals are an HMAC of the body under the hub's own key, one for the hub alone and one with the
+replica's id: nobody but a server of the hub can make them, so whatever is behind a good seal was made here,
+and nothing of a forged token is looked at.
 
 A position says what of the log a replica has been told, but only of rows that were in its scope then. Under
 another scope it is no place to go on from: rows that came into the scope without being touched would never
@@ -17,7 +18,7 @@ import binascii
 import hashlib
 import hmac
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -30,15 +31,27 @@ KEY_BYTES = 32
 SEAL_LENGTH = 20
 """Characters of a seal, 6 bits each."""
 
-_cursors = msgspec.msgpack.Decoder(tuple[str, str, int, list[Any] | None])
+_cursors = msgspec.msgpack.Decoder(tuple[str, int, list[Any] | None])
 
 
 @dataclass(frozen=True, slots=True)
 class Watermark:
-    """What a replica has been told: up to `position`, of the rows within the scope with this fingerprint."""
+    """What a replica has been told: up to `position`, of the rows within the scope with this fingerprint.
+    `seen`: the position of the instant as of which it was told rows, where that is a later one, as within a
+    hydrate or a pull of several pages. A centre that went back to between the two knows `position` still."""
 
     position: Position
     scope: str
+    seen: Position | None = None
+
+    @property
+    def newest(self) -> Position:
+        """The newest position of which a row was told."""
+        return self.position if self.seen is None else self.seen
+
+    def told(self, now: Position) -> Watermark:
+        """The same, with rows told as of the position `now`."""
+        return replace(self, seen=None if now == self.position else now)
 
     def within(self, scope: Scope) -> Position:
         """The position to go on from within `scope`. WatermarkRefused `watermark_scope` if it is of another
@@ -63,7 +76,21 @@ class Cursor:
 
 def mint(watermark: Watermark, key: bytes, replica: str) -> str:
     """The token of a watermark. `key` is the hub's own, `KEY_BYTES` long."""
-    return _sealed(f"{watermark.position.token()}|{watermark.scope}", key, _WATERMARK, replica)
+    return _sealed(_body(watermark), key, _WATERMARK, replica)
+
+
+def _body(watermark: Watermark) -> str:
+    body = f"{watermark.position.token()}|{watermark.scope}"
+    return body if watermark.seen is None else f"{body}|{watermark.seen.token()}"
+
+
+def _of_body(body: str, position: Callable[[str], Position]) -> Watermark:
+    """The inverse. ValueError, or OverflowError."""
+    fields = body.split("|")
+    if len(fields) not in (2, 3):
+        raise ValueError("it has other fields than positions and a scope")
+    first, scope, *rest = fields
+    return Watermark(position(first), scope, position(rest[0]) if rest else None)
 
 
 def parse(token: str, key: bytes, replica: str | None, position: Callable[[str], Position]) -> Watermark:
@@ -79,13 +106,8 @@ def parse(token: str, key: bytes, replica: str | None, position: Callable[[str],
         raise WatermarkRefused("the watermark is garbled, or of another hub", code="watermark_garbled")
     if replica is not None and not _is_seal(replica_seal, body, key, _WATERMARK, replica):
         raise WatermarkRefused("the watermark was given to another replica", code="watermark_foreign")
-    fields = body.split("|")
-    if len(fields) != 2:
-        raise WatermarkRefused(
-            "the watermark has other fields than a position and a scope", code="watermark_garbled"
-        )
     try:
-        return Watermark(position(fields[0]), fields[1])
+        return _of_body(body, position)
     except (ValueError, OverflowError) as error:
         raise WatermarkRefused(
             f"the watermark is of another kind: {error}", code="watermark_garbled"
@@ -95,7 +117,7 @@ def parse(token: str, key: bytes, replica: str | None, position: Callable[[str],
 def mint_cursor(cursor: Cursor, key: bytes, replica: str) -> str:
     """The token of a cursor."""
     after = None if cursor.after is None else list(cursor.after)
-    plain = msgspec.msgpack.encode([cursor.start.position.token(), cursor.start.scope, cursor.table, after])
+    plain = msgspec.msgpack.encode([_body(cursor.start), cursor.table, after])
     return _sealed(base64.urlsafe_b64encode(plain).decode().rstrip("="), key, _CURSOR, replica)
 
 
@@ -108,8 +130,8 @@ def parse_cursor(token: str, key: bytes, replica: str, position: Callable[[str],
         raise WatermarkRefused("the cursor is garbled, or somebody else's", code="cursor_garbled")
     try:
         plain = base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
-        inner, scope, table, after = _cursors.decode(plain)
-        return Cursor(Watermark(position(inner), scope), table, None if after is None else tuple(after))
+        start, table, after = _cursors.decode(plain)
+        return Cursor(_of_body(start, position), table, None if after is None else tuple(after))
     except (binascii.Error, msgspec.MsgspecError, ValueError, OverflowError) as error:
         raise WatermarkRefused("the cursor cannot be read", code="cursor_garbled") from error
 

@@ -562,7 +562,8 @@ class Snapshot(Record, frozen=True):
 
 
 class SnapshotPage(Record, frozen=True):
-    """`cursor` None: that was all; pull from `watermark` (noted before the first row was read).
+    """`cursor` None: that was all; pull from `watermark`, which was noted before the first row was read. It
+    says as of when the rows of this chunk are, too: that of the last one is to be pulled from.
 
     `rows` counts what the hub estimates in all tables, for progress."""
 

@@ -15,20 +15,22 @@ from syncline.protocol.messages import Group, Snapshot, SnapshotPage
 from syncline.replica.answers import groups_of
 from syncline.replica.device import Device
 from syncline.replica.edge import as_here
+from syncline.replica.pull import prove
 from syncline.replica.session import ask
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store
 
 
 def fetch_filling(
-    device: Device, hub: Schema, wanted: Mapping[int, str], said: Callable[[int], None]
+    device: Device, hub: Schema, wanted: Mapping[int, str], said: Callable[[int], None], start: str = ""
 ) -> Flow[str]:
     """Fetch tables of the hub's schema, after what is kept already; returns what `filling` is to be told.
 
     `wanted`: by the table's number the numbers of the columns, separated by commas, '' for all. `said` is
-    told how many pages there are."""
+    told how many pages there are. `start`: as for `next_pull`, of the pull that follows: that sees to it that
+    the centre has not gone back since the last page."""
     state, limit, pages = device.store.state(), device.limits().pull_rows, 0
-    seen = hashlib.blake2b(digest_size=16)
+    seen, told = hashlib.blake2b(digest_size=16), dict.fromkeys([state.horizon or ""])
     for n, columns in wanted.items():
         cursor, more = None, True
         while more:
@@ -41,6 +43,14 @@ def fetch_filling(
             pages, cursor = pages + 1, page.cursor
             said(pages)
             more = cursor is not None
+        told[page.watermark] = told.pop(page.watermark, None)
+    *before, last = told
+    for horizon in before:
+        if horizon not in ("", state.watermark):
+            yield from prove(device, horizon, hub.fingerprint, start)
+    if last not in ("", state.horizon):
+        with device.store.repeatable() as store:
+            store.set_state(horizon=last)
     return seen.hexdigest()
 
 

@@ -306,7 +306,7 @@ def noted(page: SnapshotPage, notes: Notes, rows: int) -> Notes:
         "rows": notes["rows"] + rows,
         "total": notes["total"] or page.rows,
         "complete": page.cursor is None,
-        "watermark": notes["watermark"] or page.watermark,
+        "watermark": page.watermark,
     }
 
 

@@ -34,10 +34,15 @@ def next_pull(device: Device, fingerprint: str = "", start: str = "", *, carried
     `carried_pull`."""
     state = device.store.state()
     page = last_page(device.store)
+    horizon = "" if state.horizon in (None, state.watermark) else state.horizon or ""
     after = start or state.watermark or "" if page is None else page.watermark or ""
+    return _pull(device, after, fingerprint, horizon, carried=carried)
+
+
+def _pull(device: Device, after: str, fingerprint: str, horizon: str, *, carried: bool = False) -> Pull:
+    state = device.store.state()
     asked, waiting = fingerprint or device.hub.fingerprint, 0 if carried else waiting_edits(device)
     push, chain = pushes_made(device)
-    horizon = "" if state.horizon in (None, state.watermark) else state.horizon or ""
     return Pull(
         after,
         device.limits().pull_rows,
@@ -48,6 +53,15 @@ def next_pull(device: Device, fingerprint: str = "", start: str = "", *, carried
         chain=chain,
         horizon=horizon,
     )
+
+
+def prove(device: Device, horizon: str, fingerprint: str = "", start: str = "") -> Flow[None]:
+    """See to it that the centre still has all that rows were told as of, which are not pulled: those of a
+    whole table, or of a verdict. `fingerprint` and `start`: as for `next_pull`. WatermarkRefused if it has
+    gone back to before that."""
+    after = start or device.store.state().watermark or ""
+    asked = _pull(device, after, fingerprint, horizon)
+    yield from ask(msgspec.structs.replace(asked, limit=1), Changes)
 
 
 def fetch_rest(

@@ -132,7 +132,7 @@ def find_out(device: Device, start: Start, tally: Tally, progress: Progress) -> 
         return
     forget_stage(device)
     try:
-        fetched = yield from _fetch(device, progress)
+        fetched = yield from _fetch(device, progress, start.watermark)
         last = yield from fetch_rest(device, None, progress, start=start.watermark)
     except SchemaChanged:
         return
@@ -204,13 +204,15 @@ def _keep_pulled(kept: Collection[Place], work: Work, answer: Answer) -> None:
                 _keep_unlike(work, _without(work.device, group, kept))
 
 
-def _fetch(device: Device, progress: Progress) -> Flow[str]:
-    """The tables, whole, page by page; those of an earlier attempt are fetched again. See `filling`."""
+def _fetch(device: Device, progress: Progress, start: str = "") -> Flow[str]:
+    """The tables, whole, page by page; those of an earlier attempt are fetched again. See `fetch_filling`."""
     with device.store.transaction() as store:
         clear_stage(store)
         clear_filling(store)
     wanted = {n: "" for n in lost(device.store) if n in device.tables}
-    return (yield from fetch_filling(device, device.hub, wanted, lambda n: progress("regain", n, None)))
+    return (
+        yield from fetch_filling(device, device.hub, wanted, lambda n: progress("regain", n, None), start)
+    )
 
 
 def _is_of_another_schema(device: Device, last: Changes) -> bool:

@@ -32,6 +32,7 @@ from syncline.errors import (
     SynclineError,
     Unauthenticated,
     UsageError,
+    WatermarkRefused,
 )
 from syncline.merge.rules import is_counted_up
 from syncline.model.forms import KINDS, Choice
@@ -47,7 +48,7 @@ from syncline.replica.defining import make_table
 from syncline.replica.device import Device
 from syncline.replica.edge import as_here
 from syncline.replica.forms import NONE, Forms, check_typed, in_forms, read_forms, warn_of_loss, written_forms
-from syncline.replica.hydrate import Notes, copy_chunks, note_hub, noted
+from syncline.replica.hydrate import BEGINNING, Notes, copy_chunks, note_hub, noted
 from syncline.replica.indexes import columns_of, misfits
 from syncline.replica.lost import note_made_again
 from syncline.replica.made import make_new
@@ -55,6 +56,7 @@ from syncline.replica.names import latest, read_retired
 from syncline.replica.objects import refuse_unable
 from syncline.replica.own import unwritten_anew
 from syncline.replica.progress import Progress
+from syncline.replica.pull import prove
 from syncline.replica.refusal import refuse_strangers
 from syncline.replica.rejoined import rejoin
 from syncline.replica.respell import respell_all
@@ -89,7 +91,7 @@ def track(
     yield from _begin(store, names, hub_url, choice)
     device = Device.load(store)
     try:
-        notes = yield from copy_chunks(device, _stage_chunk, progress)
+        notes = yield from _copied(device, progress)
     except SchemaChanged as error:
         raise SchemaChanged(error.detail, remedy="Run the same syncline track again.") from error
     fresh = _start_capture(device, names, notes)
@@ -102,6 +104,22 @@ def track(
             if not store.numbers():
                 yield from _withdraw(store.state().replica)
         raise
+
+
+def _copied(device: Device, progress: Progress) -> Flow[Notes]:
+    """Fetch the hub's rows, anew where what an earlier call has fetched is of a past that is gone. What a
+    file that takes part already holds is of the same past, or it is to sync."""
+    try:
+        notes = yield from copy_chunks(device, _stage_chunk, progress)
+    except WatermarkRefused:
+        with device.store.transaction() as store:
+            clear_stage(store)
+            store.set_state(hydrate=json.dumps(BEGINNING))
+        notes = yield from copy_chunks(device, _stage_chunk, progress)
+    state = device.store.state()
+    if state.watermark is not None and state.horizon not in (None, state.watermark):
+        yield from prove(device, state.horizon)
+    return notes
 
 
 def _withdraw(replica: str) -> Flow[None]:
@@ -350,6 +368,8 @@ def _start_capture(device: Device, names: Sequence[str], notes: Notes) -> list[i
         begun = [device.schema.number_of(name) for name in fresh]
         if state.watermark is None:
             store.advance(notes["watermark"], state.hlc)
+        else:
+            store.set_state(horizon=notes["watermark"])
         for n, name in zip(begun, fresh, strict=True):
             store.number(n, name)
         for t in Device.load(store).tables.values():

@@ -131,6 +131,15 @@ def test_no_single_character_can_be_changed_unnoticed(index: int, letter: str) -
             watermark.parse(forged, HUB, ME, sequence)
 
 
+@pytest.mark.parametrize("position", [Sequence(7), Sequence(42)])
+def test_a_watermark_says_as_of_when_rows_were_told_if_that_is_later(position: Sequence) -> None:
+    told = of(Sequence(42)).told(position)
+    assert (told.seen is None) == (position == told.position) and told.newest == position
+    assert watermark.parse(watermark.mint(told, HUB, ME), HUB, ME, sequence) == told
+    cursor = Cursor(told, 3, (7, "x"))
+    assert watermark.parse_cursor(watermark.mint_cursor(cursor, HUB, ME), HUB, ME, sequence) == cursor
+
+
 CURSOR = watermark.mint_cursor(Cursor(of(Sequence(42)), 3, (7, "x")), HUB, ME)
 
 

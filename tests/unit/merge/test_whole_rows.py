@@ -95,7 +95,11 @@ def pushed(row: Row) -> tuple[list[int], list[Any]]:
 
 def started(meeting: Meeting) -> Row:
     """What the device's row was; of other columns than those that it updates, what it has."""
-    return {**(meeting.after or {}), **(meeting.before or {})} if meeting.sent.op == "U" else meeting.before or {}
+    return (
+        {**(meeting.after or {}), **(meeting.before or {})}
+        if meeting.sent.op == "U"
+        else meeting.before or {}
+    )
 
 
 def is_known(meeting: Meeting) -> bool:
