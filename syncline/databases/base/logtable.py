@@ -2,10 +2,12 @@
 
 The log is the table `log` of the dialect: `seq`, a number that the database gives and never gives again;
 `tbl`, the number of the tracked table; `op`, `hlc`, `origin`; `old`, old values as the adapter keeps them;
-`nonce`, a random number; the key in k0..., as many as any table needs, and the words of the mask. Of entries
-that are gone but at which a position may end the table `mark` keeps `seq` and the nonce, as `mark`. The table
-`state` has `floor`, below which entries are gone, `floor_hlc`, above every HLC of theirs, `compacted`, up to
-which the log was looked through, and `lost`, the entry until which capture was missing somewhere.
+`nonce`, a random number; the key in k0..., as many as any table needs, and the words of the mask. Where
+columns have types, the key is what `into_log` of the shape makes of it, and read as `read_keys` says. Of
+entries that are gone but at which a position may end the table `mark` keeps `seq` and the nonce, as `mark`.
+The table `state` has `floor`, below which entries are gone, `floor_hlc`, above every HLC of theirs,
+`compacted`, up to which the log was looked through, and `lost`, the entry until which capture was missing
+somewhere.
 """
 
 from __future__ import annotations
@@ -126,7 +128,22 @@ class LogTable(OrderedLog, Generic[S]):
         columns = ", ".join(["seq", "tbl", "hlc", "op", *keys, *words])
         where = f"seq > ? AND origin <> ? ORDER BY seq {dialect.page}"
         statement = dialect.marked(f"SELECT {columns} FROM {dialect.table('log')} WHERE {where}")
-        return list(self._session.run(statement, after, without, limit))
+        found = list(self._session.run(statement, after, without, limit))
+        for number in {entry[1] for entry in found} & self.shapes.keys():
+            if not self.shapes[number].logs_portably:
+                self._read_keys(self.shapes[number], found, without)
+        return found
+
+    def _read_keys(self, shape: S, found: list[Sequence[Any]], without: str) -> None:
+        """Put the keys of one table's entries among those found into portable form."""
+        places = {entry[0]: place for place, entry in enumerate(found) if entry[1] == shape.n}
+        dialect, keys = self._session.dialect, shape.read_keys("l")
+        where = "l.tbl = ? AND l.seq BETWEEN ? AND ? AND l.origin <> ?"
+        statement = f"SELECT l.seq, {', '.join(keys)} FROM {dialect.table('log')} AS l WHERE {where}"
+        given = shape.n, min(places), max(places), without
+        for seq, *key in self._session.run(dialect.marked(statement), *given):
+            entry = found[places[seq]]
+            found[places[seq]] = [*entry[:4], *key, *entry[4 + len(key) :]]
 
     def coalesced(self, entries: Sequence[Any]) -> dict[int, list[tuple[Key, int]]]:
         shapes = self.shapes

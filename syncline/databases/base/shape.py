@@ -126,8 +126,21 @@ class BaseShape(ABC):
         return [f"{alias}.{name}" for name in self.key_names]
 
     def read_keys(self, alias: str) -> list[str]:
-        """The key in portable form, from the table itself."""
-        return self.key_of(alias)
+        """The key in portable form, from the table itself or from a log entry `l`."""
+        return self.raw_keys() if alias == "l" else self.key_of(alias)
+
+    def raw_keys(self) -> list[str]:
+        """The key columns of a log entry `l` as they stand."""
+        return [f"l.{name}" for name in self.log_keys]
+
+    @cached_property
+    def logs_portably(self) -> bool:
+        """Whether the key stands in log entries in portable form."""
+        return self.read_keys("l") == self.raw_keys()
+
+    def logged_keys(self) -> Sequence[str]:
+        """The staged key as a log entry has it."""
+        return self.staged_keys()
 
     def values_of(self, alias: str, columns: Iterable[int] | None = None) -> list[str]:
         """Value columns (all, or those of these numbers), qualified."""

@@ -18,11 +18,16 @@ def held_back(shape: TypedShape[Any]) -> str:
 
 
 def unlog(shape: TypedShape[Any]) -> str:
-    """Take out the log entries of deletes that were turned into updates."""
+    """Take out the log entries of deletes that were turned into updates. They are looked for in a table of
+    their own: MySQL reads none that it deletes from."""
     there = f"{_same_key(shape, 't', 'l')} AND EXISTS ({_updated_instead(shape)})"
-    return (
-        f"DELETE FROM {shape.log} AS l WHERE {shape.is_own('l')} AND l.op IN {DELETES}"
+    gone = (
+        f"SELECT l.seq FROM {shape.log} AS l WHERE {shape.is_own('l')} AND l.op IN {DELETES}"
         f" AND EXISTS (SELECT 1 FROM {joined(shape)} WHERE {there})"
+    )
+    return (
+        f"DELETE FROM {shape.log} WHERE {shape.is_own(shape.log)}"
+        f" AND seq IN (SELECT gone.seq FROM ({gone}) AS gone)"
     )
 
 
@@ -35,5 +40,7 @@ def _updated_instead(shape: TypedShape[Any]) -> str:
 
 
 def _same_key(shape: TypedShape[Any], row: str, entry: str) -> str:
-    pairs = zip(shape.key_names, shape.log_keys, strict=True)
-    return " AND ".join(f"{row}.{name} = {entry}.{key}" for name, key in pairs)
+    pairs = enumerate(zip(shape.key_names, shape.log_keys, strict=True))
+    return " AND ".join(
+        f"{shape.into_log(place, f'{row}.{name}')} = {entry}.{key}" for place, (name, key) in pairs
+    )

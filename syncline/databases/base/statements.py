@@ -94,7 +94,7 @@ def entries(
 ) -> str:
     """Write log entries of the rows of `source`. `given`: the columns of the log but for the key. With `old`,
     what an entry keeps of the rows as they are goes along."""
-    columns = dict(given) | dict(zip(shape.log_keys, shape.staged_keys(), strict=True))
+    columns = dict(given) | dict(zip(shape.log_keys, shape.logged_keys(), strict=True))
     if old:
         columns["old"] = f"CASE WHEN t.{shape.key_names[0]} IS NOT NULL THEN {shape.old_values('t')} END"
         source += f" LEFT JOIN {shape.name} AS t ON {shape.matches()}"

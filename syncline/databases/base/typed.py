@@ -83,11 +83,22 @@ class TypedShape(BaseShape, Generic[C]):
     @property
     @abstractmethod
     def log(self) -> str:
-        """The table's own log."""
+        """The log with the table's entries."""
 
     @abstractmethod
     def is_own(self, entry: str) -> str:
-        """The condition that an entry of the log was written in this very transaction."""
+        """The condition that an entry of the log was written in this very transaction and, where several
+        tables have one log, that it is of this one."""
+
+    def into_log(self, place: int, value: str) -> str:
+        """The value of a key column, by its place in the key, as log entries have it: as it is, where the
+        log is the table's own. Where all tables have one log, of one type for all keys, a text as the value's
+        own; it must be the same whoever is connected, since it is compared by its characters."""
+        return value
+
+    def from_log(self, place: int, logged: str) -> str:
+        """The opposite: a value of the column's type."""
+        return logged
 
     @abstractmethod
     def codec(self, column: ColumnSchema) -> C:
@@ -173,8 +184,13 @@ class TypedShape(BaseShape, Generic[C]):
 
     def read_keys(self, alias: str) -> list[str]:
         """The key in portable form, from the table itself (`t`) or a log entry (`l`)."""
-        names = self.log_keys if alias == "l" else self.key_names
-        return [codec.read(f"{alias}.{name}") for codec, name in zip(self.keys, names, strict=True)]
+        return [codec.read(one) for codec, one in zip(self.keys, self._stored(alias), strict=True)]
+
+    def _stored(self, alias: str) -> list[str]:
+        """The key in the table's types, from the table itself or a log entry `l`."""
+        if alias != "l":
+            return [f"{alias}.{name}" for name in self.key_names]
+        return [self.from_log(place, one) for place, one in enumerate(self.raw_keys())]
 
     def read_values(self, columns: Iterable[int]) -> list[str]:
         """Columns of the table in portable form."""
@@ -183,14 +199,19 @@ class TypedShape(BaseShape, Generic[C]):
     def staged_keys(self) -> list[str]:
         return [codec.write(f"s.k{number}") for number, codec in enumerate(self.keys)]
 
+    def logged_keys(self) -> list[str]:
+        return [self.into_log(place, key) for place, key in enumerate(self.staged_keys())]
+
     def staged_values(self, columns: Sequence[int]) -> list[str]:
         return [self.values[number].write(f"s.c{position}") for position, number in enumerate(columns)]
 
     def matches(self, alias: str = "t") -> str:
         in_log = alias == "l"
-        stored = [f"{alias}.{name}" for name in (self.log_keys if in_log else self.key_names)]
-        conditions = [f"{one} = {key}" for one, key in zip(stored, self.staged_keys(), strict=True)]
-        for number, one in enumerate(stored):
+        raw, given = (
+            (self.raw_keys(), self.logged_keys()) if in_log else (self._stored(alias), self.staged_keys())
+        )
+        conditions = [f"{one} = {key}" for one, key in zip(raw, given, strict=True)]
+        for number, one in enumerate(self._stored(alias)):
             conditions += self.identical(number, one, f"s.k{number}", in_log=in_log)
         return " AND ".join(conditions)
 
