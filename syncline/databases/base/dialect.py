@@ -63,6 +63,10 @@ class Dialect(ABC):
     one_writer: ClassVar[bool] = False
     """Whether write transactions follow each other: then nobody waits for a row that everybody writes."""
 
+    ddl_commits: ClassVar[bool] = False
+    """Whether a statement that makes or alters a table is committed by itself. A `prepare` that was cut short
+    then runs its statements again: tables are made with their indexes, unless they are there."""
+
     role: ClassVar[str] = "CURRENT_USER"
     """An expression: who is connected, where a database knows roles."""
 
@@ -140,11 +144,15 @@ class Dialect(ABC):
             ]
             if table.given == list(table.columns):
                 parts.append(f"    PRIMARY KEY ({', '.join(table.key)})")
-            body = ",\n".join(parts)
-            made.append(f"CREATE {volatile}TABLE {name} (\n{body}\n)")
-            for columns in table.indexes:
-                index = self.index("_".join([table.name, "by", *columns]))
-                made.append(f"CREATE INDEX {index} ON {name} ({', '.join(columns)})")
+            named = [
+                (self.index("_".join([table.name, "by", *some])), ", ".join(some)) for some in table.indexes
+            ]
+            if self.ddl_commits:
+                parts += [f"    INDEX {index} ({columns})" for index, columns in named]
+            body, unless = ",\n".join(parts), "IF NOT EXISTS " if self.ddl_commits else ""
+            made.append(f"CREATE {volatile}TABLE {unless}{name} (\n{body}\n)")
+            if not self.ddl_commits:
+                made += [f"CREATE INDEX {index} ON {name} ({columns})" for index, columns in named]
             made += self.extras(table)
         return made
 

@@ -81,6 +81,10 @@ class Ledger:
             return hub, fingerprint
         raise NotPrepared("the central database holds tables of Syncline without a layout")
 
+    def is_begun(self) -> bool:
+        """Whether there is the row that says which layout it is."""
+        return bool(self._run("identity"))
+
     def is_of_this_layout(self) -> bool:
         """Whether it is one of this version's."""
         return any(layout == LAYOUT for layout, *_ in self._run("identity"))

@@ -76,7 +76,8 @@ class Preparation(Recorded):
 
     @abstractmethod
     def own_tables(self) -> Sequence[str]:
-        """Statements that make Syncline's own tables."""
+        """Statements that make Syncline's own tables. Where they are committed one by one, each of them bears
+        to be run again, and the row of `state` comes last: they are run until it is there."""
 
     @abstractmethod
     def planner(self, former: Former, plan: Plan) -> BasePlanner[Any]:

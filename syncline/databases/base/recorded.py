@@ -24,7 +24,8 @@ class Recorded(ABC):
     @abstractmethod
     def is_ours(self) -> bool | None:
         """Whether Syncline's own tables are of a layout that keeps the versions of the schema; None if there
-        are none."""
+        are none. Where statements like CREATE TABLE are committed one by one: whether the table `state` is
+        there, or None; as long as it has no row, nothing counts as prepared."""
 
     @abstractmethod
     def renamed(self) -> Renaming | None:
@@ -42,7 +43,8 @@ class Recorded(ABC):
         is_ours = self.is_ours()
         if is_ours is False:
             raise other_layout(None)
-        return None if is_ours is None else self.ledger.identity()
+        is_cut_short = is_ours and self.ledger.session.dialect.ddl_commits and not self.ledger.is_begun()
+        return None if is_ours is None or is_cut_short else self.ledger.identity()
 
     def in_force(self) -> Schema | None:
         """The schema that was prepared last, None where nothing was. NotPrepared for another layout."""
