@@ -12,6 +12,8 @@ from typing import Any
 
 from syncline.errors import UsageError
 from syncline.merge.policies import KEY_TAKEN, KEY_TAKEN_REMEDY, PARENT_REJECTED
+from syncline.model.naming import folded
+from syncline.model.schema import TableSchema
 from syncline.model.values import Value
 from syncline.replica.above import Above, above_of
 from syncline.replica.device import Device
@@ -43,6 +45,13 @@ class Kept:
     push: int | None
     parent: Above | None = None
     """The rejected row that it was made for."""
+    number: int = 0
+    """Its id. What was kept before a row was rejected meant that row."""
+
+    @property
+    def is_below(self) -> bool:
+        """Whether what it points at is why it was refused."""
+        return self.code in (KEY_TAKEN, PARENT_REJECTED)
 
 
 def check_row(kept: Kept, present: Sequence[Value] | None, held: State | None) -> None:
@@ -66,8 +75,6 @@ def check_row(kept: Kept, present: Sequence[Value] | None, held: State | None) -
 def check_parents(device: Device, kept: Kept) -> None:
     """UsageError (`retry_refused`) if the edit would point at a row that has the key of a rejected one it was
     made for: it would be given to somebody else."""
-    if kept.code not in (KEY_TAKEN, PARENT_REJECTED):
-        return
     for parent, key, shown in parents(device, kept):
         taken, is_gone = made_for(device, kept, parent, key)
         is_orphan = is_gone or kept.parent == Above(parent.n, key, is_gone=True)
@@ -102,13 +109,16 @@ def made_for(device: Device, kept: Kept, parent: Statements, key: Key) -> tuple[
     while True:
         taken = store.value(
             "SELECT min(id) FROM _sync_rejected WHERE n = ? AND key = ? AND code = ? AND op IN ('I', 'R')"
-            " AND (push IS ? OR ?)",
-            (n, packed, KEY_TAKEN, kept.push, is_sure),
+            " AND ((push IS ? AND ?) OR ? OR id > ?)",
+            (n, packed, KEY_TAKEN, kept.push, kept.is_below, is_sure, kept.number),
         )
         if taken is not None:
             return taken, False
-        sql = "SELECT parent FROM _sync_rejected WHERE n = ? AND key = ? AND code = ? AND op = 'I'"
-        found = store.value(sql, (n, packed, PARENT_REJECTED))
+        sql = (
+            "SELECT parent FROM _sync_rejected WHERE n = ? AND key = ? AND code = ? AND op = 'I'"
+            " AND (? OR id > ?)"
+        )
+        found = store.value(sql, (n, packed, PARENT_REJECTED, kept.is_below, kept.number))
         above = above_of(device, found)
         if above is None or found in seen:
             return None, False
@@ -160,6 +170,22 @@ def parents(device: Device, kept: Kept) -> Iterator[tuple[Statements, Key, Mappi
             yield parent, tuple(named[name] for name in parent.table.key), named
         elif kept.parent is not None and kept.parent.n == parent.n and None not in named.values():
             yield parent, kept.parent.key, named
+
+
+def names_key(
+    table: TableSchema, key: Sequence[Value], edit: Mapping[str, Any], t: Statements, above: Sequence[Value]
+) -> bool:
+    """Whether an edit of a table, which may take no part, refers to a row by its key."""
+    held = dict(zip(table.key, key, strict=True))
+    pairs = zip(edit["columns"], edit["values"], strict=False)
+    held |= {table.values[i].name: value for i, value in pairs if i in table.values}
+    wanted = dict(zip(t.table.key, above, strict=True))
+    for fk in table.foreign_keys:
+        if folded(fk.parent) == folded(t.table.name) and held.keys() >= set(fk.columns):
+            named = zip(parent_columns(fk, t), (held[name] for name in fk.columns), strict=True)
+            if dict(named) == wanted:
+                return True
+    return False
 
 
 def has_parents(device: Device, kept: Kept) -> bool:

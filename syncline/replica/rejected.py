@@ -25,6 +25,7 @@ from syncline.replica.meanwhile import (
     has_moved,
     has_parents,
     made_for,
+    names_key,
     parents,
 )
 from syncline.replica.overlay import Key, Overlay
@@ -94,7 +95,9 @@ def keep_rejected(
     nowhere any more. Text that is not UTF-8 is kept as its bytes and cannot be retried. Inside a transaction.
     """
     store = device.store
-    parent = None if reason.parent is None else packed_above(reason.parent.n, reason.parent.key)
+    parent = (
+        None if reason.parent is None else packed_above(*reason.parent[:2], is_gone=reason.parent.is_gone)
+    )
     number = newest_rejected(store) + 1
     store.execute("UPDATE _sync_state SET rejected = ?", (number,))
     store.execute(
@@ -201,7 +204,7 @@ def retry_now(device: Device, number: int) -> None:
     if found.code == BROUGHT:
         store.execute("DELETE FROM _sync_rejected WHERE id = ?", (number,))
         return
-    kept, whole = _as_kept(device, found), unpack(found.edit)
+    kept, whole = _as_kept(device, number, found), unpack(found.edit)
     t, stamps = kept.t, found.stamps
     again = None if stamps is None else Retry(device, stamps, rejected_at(store, number))
     try:
@@ -273,10 +276,10 @@ def following(device: Device, number: int) -> Kept | None:
 
 def kept_edit(device: Device, number: int) -> Kept:
     """A kept edit, as much of it as the centre still has. UsageError if it has none of it."""
-    return _as_kept(device, find(device.store, number))
+    return _as_kept(device, number, find(device.store, number))
 
 
-def _as_kept(device: Device, found: Found) -> Kept:
+def _as_kept(device: Device, number: int, found: Found) -> Kept:
     t, edit = device.tables.get(found.n), unpack(found.edit)
     if t is None:
         now = device.named(edit["table"])
@@ -307,6 +310,7 @@ def _as_kept(device: Device, found: Found) -> Kept:
         code=found.code,
         push=found.push,
         parent=above_of(device, found.parent),
+        number=number,
     )
 
 
@@ -387,6 +391,7 @@ def discard(device: Device, number: int) -> None:
         check_noted(device, unpack(found.edit))
         if found.op in "IR" and (found.code == KEY_TAKEN or _is_below_taken(device, number, found)):
             _orphan(device, found.n, found.key, found.push)
+            _orphan_earlier(device, number, found)
         keep_settled(store, number)
         store.execute("DELETE FROM _sync_rejected WHERE id = ?", (number,))
 
@@ -413,6 +418,18 @@ def _orphan(device: Device, n: int, key: bytes, push: int | None) -> None:
                 if is_sure or has_moved(kept.edit, n, named):
                     gone = packed_above(n, named, is_gone=True)
                     store.execute("UPDATE _sync_rejected SET parent = ? WHERE id = ?", (gone, child))
+
+
+def _orphan_earlier(device: Device, number: int, above: Found) -> None:
+    """What was kept before for other reasons, be it that its table takes no part, meant the row as well."""
+    t, key = device.tables.get(above.n), unpack(above.key)
+    sql = "SELECT id, n, key, edit FROM _sync_rejected WHERE id < ? AND code NOT IN (?, ?)"
+    rows = () if t is None else device.store.rows(sql, (number, KEY_TAKEN, PARENT_REJECTED))
+    for child, n, packed, body in rows:
+        table = device.known(n)
+        if t is not None and table is not None and names_key(table, unpack(packed), unpack(body), t, key):
+            gone = packed_above(above.n, key, is_gone=True)
+            device.store.execute("UPDATE _sync_rejected SET parent = ? WHERE id = ?", (gone, child))
 
 
 class Found(NamedTuple):

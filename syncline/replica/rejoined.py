@@ -13,7 +13,7 @@ from typing import Any
 from syncline.model.naming import folded
 from syncline.model.schema import TableSchema
 from syncline.model.values import Value, identical
-from syncline.replica.above import renumber_above
+from syncline.replica.above import above_of, renumber_above
 from syncline.replica.device import Device
 from syncline.replica.dropped import TABLE_CHANGED, TABLE_DROPPED
 from syncline.replica.indexes import columns_of
@@ -38,13 +38,15 @@ def rejoin(device: Device, t: Statements, *, compared: bool) -> None:
             continue
         moved, here = _moved(former, t.table), columns_of(store, t.table.name)
         renumber_above(store, former.number, t.n)
-        for number, key, op, edit, code in _kept(device, former.number):
+        for number, key, op, edit, code, parent in _kept(device, former.number):
             plain: dict[str, Any] = unpack(edit)
             then = plain["columns"]
             plain["columns"] = [moved.get(column, _gone(column)) for column in then]
             sql = "UPDATE _sync_rejected SET n = ?, edit = ? WHERE id = ?"
             store.execute(sql, (t.n, pack(plain), number))
+            above = above_of(device, parent)
             waits = compared and code in (TABLE_CHANGED, TABLE_DROPPED) and op != "D"
+            waits = waits and (above is None or not above.is_gone)  # else see `replica.returned`
             if waits and _is_pending(device, t, unpack(key)):
                 row = store.row(t.select, unpack(key))
                 sent = _sent(former, t, then, plain["values"], here, () if row is None else row)
@@ -95,10 +97,11 @@ def _sent(
     return found
 
 
-def _kept(device: Device, n: int) -> Iterator[tuple[int, bytes, str, bytes, str]]:
+def _kept(device: Device, n: int) -> Iterator[tuple[int, bytes, str, bytes, str, bytes | None]]:
     last = 0
     sql = (
-        f"SELECT id, key, op, edit, code FROM _sync_rejected WHERE n = ? AND id > ? ORDER BY id LIMIT {BATCH}"
+        "SELECT id, key, op, edit, code, parent FROM _sync_rejected WHERE n = ? AND id > ?"
+        f" ORDER BY id LIMIT {BATCH}"
     )
     while found := device.store.rows(sql, (n, last)):
         last = found[-1][0]

@@ -8,7 +8,7 @@ from typing import Any
 
 from syncline.errors import UsageError
 from syncline.merge.policies import KEY_TAKEN, PARENT_REJECTED
-from syncline.model.schema import ForeignKey
+from syncline.model.schema import ForeignKey, TableSchema
 from syncline.model.values import Value, identical
 from syncline.replica.above import above_of, packed_above
 from syncline.replica.awaited import awaited, is_counted, ready, refer_to_rest
@@ -137,6 +137,7 @@ def _renumber(device: Device, going: dict[int, _Child], number: int) -> list[_Ch
     sql = "UPDATE _sync_rejected SET first = coalesce(first, key), key = ?, op = 'I' WHERE id = ?"
     store.execute(sql, (pack(new), number))
     going[number] = replace(child, after=new, op="I", is_taken=False)
+    _rename_earlier(device, number, _Moved(child.t, child.after, new, child.held))
     return _following(device, _Moved(child.t, child.after, new, child.held), child.push)
 
 
@@ -223,7 +224,7 @@ def _pointing(device: Device, row: _Moved, eligible: list[int]) -> Iterator[_Chi
             continue
         edit, before = unpack(kept), unpack(packed)
         after, written = list(before), list(edit["values"])
-        moves = [_moved(child, fk, row, after, edit) for fk in child.table.foreign_keys]
+        moves = [_moved(child.table, fk, row, after, edit) for fk in child.table.foreign_keys]
         if True in moves:
             stays = op in "IR" and after == before and _stays(store, child, before, edit, written)
             edit["moved"] = [*(one for one in edit.get("moved", ()) if one != old), new]
@@ -252,17 +253,27 @@ def _stays(store: Store, t: Statements, key: list[Value], edit: dict[str, Any], 
     return same
 
 
-def _moved(child: Statements, fk: ForeignKey, row: _Moved, key: list[Value], edit: dict[str, Any]) -> bool:
+def _rename_earlier(device: Device, number: int, row: _Moved) -> None:
+    """What was kept before for other reasons, be it that its table takes no part, meant the row as well: it
+    names that by its new key, and stays kept."""
+    sql = "SELECT id, n, key, edit, parent FROM _sync_rejected WHERE id < ? AND code NOT IN (?, ?)"
+    for one, n, packed, body, parent in device.store.rows(sql, (number, KEY_TAKEN, PARENT_REJECTED)):
+        table, key, edit = device.known(n), unpack(packed), unpack(body)
+        if table is not None and True in [_moved(table, fk, row, key, edit) for fk in table.foreign_keys]:
+            device.store.execute(_MOVE, (pack(key), pack(edit), parent, one))
+
+
+def _moved(child: TableSchema, fk: ForeignKey, row: _Moved, key: list[Value], edit: dict[str, Any]) -> bool:
     """Write the new key into key and values of an edit whose foreign key has the old one; whether it
     points at the row. By other columns it does so as before."""
     t, target = row.t, parent_columns(fk, row.t)
     if fk.parent != t.table.name:
         return False
-    own = {column.name: i for i, column in child.table.values.items()}
+    own = {column.name: i for i, column in child.values.items()}
     places: list[tuple[list[Value], int]] = []
     for name in fk.columns:
-        if name in child.table.key:
-            places.append((key, child.table.key.index(name)))
+        if name in child.key:
+            places.append((key, child.key.index(name)))
         elif own[name] in edit["columns"][: len(edit["values"])]:
             places.append((edit["values"], edit["columns"].index(own[name])))
     known = {**row.held, **dict(zip(t.table.key, row.old, strict=True))}

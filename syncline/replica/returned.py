@@ -8,11 +8,14 @@ part again they are refused with it: they would point at the other's row (law L2
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from syncline.model.naming import folded
 from syncline.model.schema import ForeignKey
 from syncline.model.values import Value
+from syncline.replica.above import above_of
+from syncline.replica.dropped import TABLE_CHANGED, TABLE_DROPPED
 from syncline.replica.meant import NOTED
 from syncline.replica.overlay import Key
 from syncline.replica.refusal import depends_on, refuse_below
@@ -44,8 +47,30 @@ def refuse_returned(work: Work) -> None:
         if len(left) < len(edit.get("local", ())):
             changed = pack({**edit, "local": left}), number
             store.execute("UPDATE _sync_rejected SET edit = ? WHERE id = ?", changed)
+    former = _below_gone(work, found)
     if found:
         refuse_below(work, [(work.device.tables[n], reasons) for n, reasons in found.items()])
+    store.executemany("DELETE FROM _sync_rejected WHERE id = ?", [(number,) for number in former])
+
+
+def _below_gone(work: Work, found: dict[int, dict[Key, Reason]]) -> list[int]:
+    """Add the rows that are kept as new ones of a table that took no part, and that meant a row which was
+    discarded since. Returns the ids of those edits."""
+    sql = (
+        "SELECT id, n, key, parent FROM _sync_rejected WHERE op IN ('I', 'R') AND code IN (?, ?)"
+        " AND parent IS NOT NULL ORDER BY id"
+    )
+    former = list[int]()
+    for number, n, packed, parent in work.store.rows(sql, (TABLE_DROPPED, TABLE_CHANGED)):
+        above, key = above_of(work.device, parent), tuple(unpack(packed))
+        t, child = (None if above is None else work.device.tables.get(above.n)), work.device.tables.get(n)
+        if above is None or not above.is_gone or t is None or child is None:
+            continue
+        if work.overlay.is_pending(child, key):
+            why = depends_on(t, above.key)
+            found.setdefault(n, {}).setdefault(key, replace(why, parent=above))
+            former.append(number)
+    return former
 
 
 def _named(t: Statements, edit: Mapping[str, Any]) -> dict[str, Value]:

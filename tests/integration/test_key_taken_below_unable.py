@@ -229,3 +229,71 @@ def test_l2_a_child_in_a_table_that_takes_no_part_follows_its_row(site: Site) ->
     site.tables = ["customer", "visit", "part"]
     site.init()
     comes_in(site)
+
+
+def moved_below(site: Site) -> int:
+    """A visit of the centre was moved to the device's customer before its table took no part any more, and
+    that is kept; the id of that edit."""
+    sql(site.file, "DELETE FROM part", "DELETE FROM visit WHERE id = 'v'")
+    sql(site.file, "UPDATE visit SET customer = 2 WHERE id = 'old'")
+    site.tables = ["customer"]
+    site.init()
+    site.sync()
+    with site.device() as replica:
+        return next(edit.id for edit in replica.rejected() if edit.code == "table_dropped")
+
+
+def take_part_again(site: Site) -> None:
+    site.tables = ["customer", "visit", "part"]
+    site.init()
+    site.sync()
+
+
+@pytest.mark.parametrize("is_discarded", [False, True])
+def test_l2_an_edit_kept_from_before_is_not_given_to_the_other_s_row(site: Site, is_discarded: bool) -> None:
+    """Whose row it names was clear when it was made, whatever it was refused for."""
+    kept = moved_below(site)
+    if is_discarded:
+        with site.device() as replica:
+            replica.discard(next(edit.id for edit in replica.rejected() if edit.code == "key_taken"))
+    take_part_again(site)
+    with site.device() as replica:
+        with pytest.raises(UsageError, match="is another's"):
+            replica.retry(kept)
+        replica.sync()
+    assert site.points() == [("old", "of both")]
+
+
+@pytest.mark.parametrize("is_back", [False, True])
+def test_l2_an_edit_kept_from_before_names_the_row_by_its_new_key(site: Site, is_back: bool) -> None:
+    kept = moved_below(site)
+    if is_back:
+        take_part_again(site)
+    site.bring_in()
+    take_part_again(site)
+    with site.device() as replica:
+        replica.retry(kept)
+        replica.sync()
+        assert replica.rejected() == []
+    assert site.points() == [("old", "of the device")]
+
+
+@pytest.mark.parametrize("is_discarded_first", [True, False])
+def test_l2_a_child_of_a_discarded_row_is_not_the_other_s_when_its_table_takes_part_again(
+    site: Site, is_discarded_first: bool
+) -> None:
+    site.tables = ["customer"]
+    site.init()
+    site.sync()
+    if not is_discarded_first:
+        take_part_again(site)
+    with site.device() as replica:
+        replica.discard(next(edit.id for edit in replica.rejected() if edit.code == "key_taken"))
+    if is_discarded_first:
+        take_part_again(site)
+    with site.device() as replica:
+        (child,) = (edit for edit in replica.rejected() if edit.key == ("v",))
+        assert child.code == "parent_rejected"
+        with pytest.raises(UsageError, match="was discarded"):
+            replica.retry(child.id)
+    assert site.points() == [("old", "of both")]
