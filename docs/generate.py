@@ -484,6 +484,9 @@ FUNCTION_TEXT = """
 From Python, a policy may also be a function of `(base, ours, theirs)`: what the replica had seen, what the
 centre has, what was sent. It is called only for a conflict and returns the new value; it must be pure.
 Raising `syncline.Reject` refuses the edit, which the device then keeps as rejected.
+Whatever else it raises refuses this edit alone, as `merge_function_failed`. It is called within the
+transaction of the push: while it computes, others wait for the rows that the push has locked, and over a
+SQLite centre for the whole file. A function that asks something over a network has no place there.
 
 `max` and `min` compare what is sent with what the centre has, also where nobody else has edited it: an
 edit that does not exceed (to lower a `max`, to raise a `min`) loses to the value that stays, and is kept as

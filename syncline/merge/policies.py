@@ -10,6 +10,8 @@ Source of `lww`, `sum` and `newer_wins`: the project's model of the merge rules;
 
 from __future__ import annotations
 
+import re
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -35,6 +37,8 @@ TABLE_CHANGED_REMEDY = (
     "The table stays in the file. See what it is in the centre now with: syncline doctor FILE; if it comes to"
     " be as it was, retry the edit; else make the row there again if it is needed, and discard it."
 )
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_CODE = re.compile("[a-z][a-z0-9_]{0,63}")
 FUNCTION_REMEDY = "Correct the function in the hub's configuration, then retry the edit."
 
 
@@ -310,19 +314,46 @@ def from_function(function: ColumnFunction) -> ColumnPolicy:
 
 
 def _called(function: ColumnFunction, contest: Contest) -> Value:
-    name = getattr(function, "__name__", "?")
+    name = _words(getattr(function, "__name__", "?"))
     try:
         result = function(contest.base, contest.hub, contest.sent)
-    except Reject:
-        raise
-    except Exception as error:
-        detail = f"the merge function {name} failed: {type(error).__name__}: {error}"
-        raise Reject(detail, code="merge_function_failed", remedy=FUNCTION_REMEDY) from error
-    good = type(result) in (type(None), int, float, str, bytes)
-    if not good or (isinstance(result, int) and not INTEGER_MIN <= result <= INTEGER_MAX):
-        detail = f"the merge function {name} returned {type(result).__name__}, which cannot be carried"
-        raise Reject(detail, code="merge_function_failed", remedy=FUNCTION_REMEDY)
+    except Reject as error:
+        raise _readable(error) from error
+    except BaseException as error:  # whatever it is, it is no more than this edit's
+        if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+            raise
+        raise _failed(f"the merge function {name} failed: {type(error).__name__}: {_words(error)}") from error
+    if not _can_be_carried(result):
+        raise _failed(f"the merge function {name} returned {type(result).__name__}, which cannot be carried")
     return "NaN" if result != result else result
+
+
+def _can_be_carried(result: object) -> bool:
+    if isinstance(result, str):
+        return type(result) is str and not _SURROGATE.search(result)
+    if isinstance(result, int):
+        return type(result) is int and INTEGER_MIN <= result <= INTEGER_MAX
+    return type(result) in (type(None), float, bytes)
+
+
+def _failed(detail: str) -> Reject:
+    return Reject(detail, code="merge_function_failed", remedy=FUNCTION_REMEDY)
+
+
+def _readable(error: Reject) -> Reject:
+    """What a function refuses with, in words that travel: whatever it gave is shown as text, and a code is
+    words of small letters."""
+    code = error.code if isinstance(error.code, str) and _CODE.fullmatch(error.code) else Reject.code
+    return Reject(_words(error.detail), code=code, remedy=_words(error.remedy))
+
+
+def _words(said: object) -> str:
+    """Text that every database and the wire hold: without halves of surrogates and zero bytes."""
+    try:
+        text = str(said)
+    except Exception:
+        text = f"{type(said).__name__}, which cannot be shown"
+    return text.encode("utf-8", "replace").decode().replace("\0", "?")
 
 
 def column_summary(name: str) -> str:

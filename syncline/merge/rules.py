@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -53,6 +54,54 @@ class Table:
     local_rows: str | None = None
     key: Sequence[str] = ()
     forms: Mapping[str, str] | str = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """ConfigurationError for what is of another type; whether it fits a table is seen by `resolve`."""
+        chosen = self.merge.items() if isinstance(self.merge, Mapping) else [("", self.merge)]
+        for column, policy in chosen:
+            if isinstance(policy, str) or (callable(policy) and column != ""):
+                _check_plain_function(column, policy)
+            else:
+                where = f"merge.{column}" if column else "merge"
+                raise _wrong_type(where, policy, "a policy's name, or for a column a function")
+        for name, kinds in _KINDS.items():
+            if not isinstance(given := getattr(self, name), kinds):
+                raise _wrong_type(name, given, _KIND_WORDS[name])
+        if isinstance(self.key, str) or not all(isinstance(column, str) for column in self.key):
+            raise _wrong_type("key", self.key, _KIND_WORDS["key"])
+
+
+_KINDS: Mapping[str, tuple[type, ...]] = {
+    "inserts": (str, type(None)),
+    "deletes": (str,),
+    "local_rows": (str, type(None)),
+    "key": (Sequence,),
+    "forms": (str, Mapping),
+}
+_KIND_WORDS = {
+    "inserts": "a policy's name, or None",
+    "deletes": "a policy's name",
+    "local_rows": "a word, or None",
+    "key": "a list of the names of columns",
+    "forms": "a form for each kind, or the name of a preset",
+}
+
+
+def _wrong_type(where: str, given: object, expected: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{where} of a table is {type(given).__name__}; it is to be {expected}",
+        remedy="Correct what Table(...) is given.",
+    )
+
+
+def _check_plain_function(column: object, policy: object) -> None:
+    if not isinstance(column, str):
+        raise _wrong_type("a column in merge", column, "a name")
+    if inspect.iscoroutinefunction(policy):
+        raise ConfigurationError(
+            f"merge.{column} is a coroutine function, and is called by nobody who could wait for it",
+            remedy="Give it a plain function of base, ours and theirs.",
+        )
 
 
 @dataclass(frozen=True, slots=True)

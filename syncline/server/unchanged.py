@@ -35,7 +35,7 @@ logger = logging.getLogger("syncline.server")
 
 ROUTE = BY_REQUEST[Pull]
 
-HEADERS = frozenset((b"accept", b"accept-encoding", HEADER.encode()))
+HEADERS = frozenset((b"accept", b"accept-encoding", HEADER.lower().encode()))
 """What an answer depends on besides the question and who asks it."""
 
 KEEP_SECONDS = 30.0

@@ -28,6 +28,7 @@ from syncline.protocol import codec
 from syncline.protocol import messages as m
 from syncline.protocol.negotiation import Form
 from syncline.protocol.routes import route_of
+from syncline.protocol.versions import HEADER
 from syncline.server import create_app, serving
 
 Run = Callable[[str], None]
@@ -107,6 +108,16 @@ def test_the_third_question_in_the_same_words_does_not_reach_the_hub(desk: Desk)
         news = poll(client, desk.seen["one"])
         assert isinstance(news, m.Changes) and news.watermark is not None
         assert poll(client, desk.seen["one"]) == news
+
+
+@pytest.mark.parametrize("version", ["9", "0", "-1", "abc", ""])
+def test_who_speaks_another_version_is_told_so_whoever_asked_before(desk: Desk, version: str) -> None:
+    desk.register("one")
+    with serving(create_app(desk.hub)) as url, httpx2.Client(base_url=url) as client:
+        for _ in range(6):
+            assert poll(client, desk.seen["one"]) == m.Changes()
+        assert poll(client, desk.seen["one"], **{HEADER: version}) == "version_unsupported"
+        assert poll(client, desk.seen["one"], **{HEADER: "1"}) == m.Changes()
 
 
 def test_what_an_application_around_it_adds_to_an_answer_is_in_that_answer_alone(desk: Desk) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 
@@ -81,7 +83,7 @@ def test_a_float_that_is_no_number_is_written_in_words() -> None:
     assert called(lambda *_: math.inf).value == math.inf
 
 
-@pytest.mark.parametrize("value", [True, 2**63, -(2**63) - 1, [1], Decimal(1), object()])
+@pytest.mark.parametrize("value", [True, "half \ud800", 2**63, -(2**63) - 1, [1], Decimal(1), object()])
 def test_what_cannot_be_carried_rejects_the_edit_and_names_function_and_type(value: Any) -> None:
     def add_tax(base: Value, ours: Value, theirs: Value) -> Any:
         return value
@@ -109,6 +111,64 @@ def test_what_a_function_raises_is_told_with_its_name() -> None:
     with pytest.raises(Reject) as caught:
         called(Nameless())
     assert caught.value.detail == "the merge function ? failed: ValueError: no"
+
+
+class Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (KeyboardInterrupt(), "KeyboardInterrupt: "),
+        (SystemExit("stop"), "SystemExit: stop"),
+        (asyncio.CancelledError("left"), "CancelledError: left"),
+        (BaseExceptionGroup("both", [GeneratorExit()]), "BaseExceptionGroup: both (1 sub-exception)"),
+        (ValueError("half \ud800"), "ValueError: half ?"),
+        (Unspeakable(), "Unspeakable: Unspeakable, which cannot be shown"),
+    ],
+)
+def test_whatever_a_function_raises_rejects_its_edit_in_words_that_travel(
+    error: BaseException, told: str
+) -> None:
+    """As a server calls it: in a thread that is not the main one."""
+
+    def fail(*_: Value) -> Value:
+        raise error
+
+    with ThreadPoolExecutor(1) as threads, pytest.raises(Reject) as caught:
+        threads.submit(called, fail).result()
+    assert caught.value.detail == f"the merge function fail failed: {told}"
+
+
+def test_a_person_who_stops_the_program_stops_it() -> None:
+    def fail(*_: Value) -> Value:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        called(fail)
+
+
+@pytest.mark.parametrize(
+    ("raised", "told"),
+    [
+        (Reject(413), ("413", "rejected_by_rule", Reject.remedy)),  # type: ignore[arg-type]
+        (Reject(None), ("None", "rejected_by_rule", Reject.remedy)),  # type: ignore[arg-type]
+        (Reject(ValueError("too high")), ("too high", "rejected_by_rule", Reject.remedy)),  # type: ignore[arg-type]
+        (Reject("half \ud800", code="too_high"), ("half ?", "too_high", Reject.remedy)),
+        (Reject("x", code=7, remedy=8), ("x", "rejected_by_rule", "8")),  # type: ignore[arg-type]
+        (Reject("x", code="a\nb"), ("x", "rejected_by_rule", Reject.remedy)),
+        (Reject("x\0", code="", remedy="\ud800"), ("x?", "rejected_by_rule", "?")),
+    ],
+)
+def test_what_a_function_refuses_with_travels(raised: Reject, told: tuple[str, str, str]) -> None:
+    def refuse(*_: Value) -> Value:
+        raise raised
+
+    with pytest.raises(Reject) as caught:
+        called(refuse)
+    assert (caught.value.detail, caught.value.code, caught.value.remedy) == told
 
 
 def test_a_policy_from_a_function_is_asked_with_the_base_and_travels_as_a_value() -> None:

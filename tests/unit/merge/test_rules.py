@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import pytest
 
 from syncline import Table
@@ -119,3 +122,30 @@ def test_two_inserts_of_one_key_are_two_things_where_the_key_is_counted_up(
     assert resolve(table, Table()).key_taken is counted
     assert resolve(table, Table(inserts="key_taken")).key_taken
     assert not resolve(table, Table(inserts="same_row")).key_taken
+
+
+async def waits(base: Value, ours: Value, theirs: Value) -> Value:
+    return ours
+
+
+@pytest.mark.parametrize(
+    ("given", "where"),
+    [
+        ({"merge": None}, "merge of a table is NoneType"),
+        ({"merge": keep_ours}, "merge of a table is function"),
+        ({"merge": {"qty": None}}, "merge.qty of a table is NoneType"),
+        ({"merge": {"qty": 7}}, "merge.qty of a table is int"),
+        ({"merge": {7: "sum"}}, "a column in merge of a table is int"),
+        ({"merge": {"qty": waits}}, "merge.qty is a coroutine function"),
+        ({"inserts": 7}, "inserts of a table is int"),
+        ({"deletes": None}, "deletes of a table is NoneType"),
+        ({"local_rows": True}, "local_rows of a table is bool"),
+        ({"key": None}, "key of a table is NoneType"),
+        ({"key": "ab"}, "key of a table is str"),
+        ({"key": [None]}, "key of a table is list"),
+        ({"forms": 7}, "forms of a table is int"),
+    ],
+)
+def test_rules_of_another_type_are_refused_where_they_are_made(given: dict[str, Any], where: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(where)):
+        Table(**given)
