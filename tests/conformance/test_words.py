@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import re
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 
-from syncline.testing.conformance import Words
+import pytest
+
+from syncline.testing.conformance import Words, World
+from syncline.testing.conforms.evolving import renamed_key
+from tests.conformance.test_sqlite import CYCLE, TRIGGER, SqliteCentre
+from tests.conformance.test_sqlite import TestSqlite as Suite
 
 
 class Foreign(Words):
@@ -41,3 +49,45 @@ def test_an_upsert_inserts_as_the_database_does() -> None:
         .upsert("t", "id", "v", "(1, 2)", "(3, 4)")
         .startswith("INSERT ALL INTO t VALUES (1, 2) INTO t")
     )
+
+
+class NamingCentre(SqliteCentre):
+    """SQLite as if its triggers named columns and kept silent about rows whose key they cannot name."""
+
+    def run(self, *statements: str) -> None:
+        super().run(*statements)
+        if any("RENAME COLUMN id" in statement for statement in statements):
+            with closing(sqlite3.connect(self.path)) as connection:
+                ours = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'customer'"
+                for (name,) in connection.execute(ours).fetchall():
+                    connection.execute(f'DROP TRIGGER "{name}"')
+
+
+class NoRenamedKeys(Words):
+    captures_renamed_keys = False
+
+
+@pytest.mark.parametrize("words", [Words(), NoRenamedKeys()], ids=["all", "none"])
+def test_a_database_may_say_that_it_captures_no_renamed_keys(tmp_path: Path, words: Words) -> None:
+    world = World.prepared(NamingCentre(tmp_path / "central.db"), words, (*CYCLE, *TRIGGER))
+    suite = Suite()
+    if words.captures_renamed_keys:
+        with pytest.raises(AssertionError):
+            suite.test_l4_writes_before_between_and_after_reach_every_position(world, renamed_key)
+    else:
+        suite.test_l4_writes_before_between_and_after_reach_every_position(world, renamed_key)
+    world.database.close()
+
+
+class NoCascades(Words):
+    captures_cascades = False
+
+
+def test_a_database_that_captures_no_cascades_has_none_in_the_tables_of_the_tests(tmp_path: Path) -> None:
+    assert "CASCADE" in "".join(Words().tables) and "CASCADE" not in "".join(NoCascades().tables)
+    world = World.prepared(SqliteCentre(tmp_path / "central.db"), NoCascades(), (*CYCLE, *TRIGGER))
+    with pytest.raises(pytest.skip.Exception):
+        Suite().test_l4_cascades_are_captured(world)
+    with pytest.raises(pytest.fail.Exception):  # SQLite does not refuse them: it captures them
+        Suite().test_l4_a_table_whose_rows_go_with_others_takes_part_only_where_that_is_captured(world)
+    world.database.close()

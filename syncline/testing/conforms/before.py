@@ -105,6 +105,7 @@ class BeforeConformance:
         assert former(keeping, start, "customer", ("a",), ("c",)) == {("a",): WAS_ADA, ("c",): None}
 
     def test_what_cascades_keeps_what_was_there(self, keeping: World) -> None:
+        keeping.needs_cascades()
         keeping.run("INSERT INTO invoice VALUES (1, 'a', 5, '')")
         keeping.insert("line", "(1, 1, 10)", "(1, 2, 20)")
         keeping.insert("tree", "(1, NULL)", "(2, 1)", "(3, 2)")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from syncline.errors import SchemaError
 from syncline.model.clock import stamp
 from syncline.model.scope import UNBOUNDED
 from syncline.testing.conforms.centre import World
@@ -70,6 +71,7 @@ class CaptureConformance:
         assert world.since(start) == {"customer": {("a",): {"name"}, ("b",): ALL}}
 
     def test_l4_cascades_are_captured(self, world: World) -> None:
+        world.needs_cascades()
         world.run(
             "INSERT INTO customer (id) VALUES ('a')",
             "INSERT INTO invoice VALUES (1, 'a', 5, '')",
@@ -80,6 +82,27 @@ class CaptureConformance:
         touched = world.since(start)
         assert set(touched["line"]) == {(1, 1), (1, 2)}
         assert set(touched["invoice"]) == {(1,)}
+
+    def test_l4_a_table_whose_rows_go_with_others_takes_part_only_where_that_is_captured(
+        self, world: World
+    ) -> None:
+        integer = world.words.integer
+        world.run(
+            f"CREATE TABLE leaf (id {integer} PRIMARY KEY, twig {integer},"
+            " FOREIGN KEY (twig) REFERENCES tree (id) ON DELETE CASCADE)"
+        )
+        if not world.words.captures_cascades:
+            with pytest.raises(SchemaError, match="leaf"):
+                world.renew(new=["leaf"])
+            return
+        world.renew(new=["leaf"])
+        world.run("INSERT INTO tree VALUES (1, NULL)", "INSERT INTO leaf VALUES (7, 1)")
+        start = world.now()
+        world.run("DELETE FROM tree")
+        assert {name: set(keys) for name, keys in world.since(start).items()} == {
+            "tree": {(1,)},
+            "leaf": {(7,)},
+        }
 
     def test_l4_what_a_users_trigger_writes_is_captured(self, world: World) -> None:
         start = world.now()

@@ -172,6 +172,7 @@ class WriteConformance:
         assert world.rows("hen") == world.rows("egg") == []
 
     def test_cascades_of_a_push_have_the_origin_hub(self, world: World) -> None:
+        world.needs_cascades()
         world.run(
             "INSERT INTO customer (id) VALUES ('a')",
             "INSERT INTO invoice VALUES (1, 'a', 5, '')",
@@ -183,6 +184,7 @@ class WriteConformance:
         assert set(world.since(start, "r2")) == {"invoice", "line"}
 
     def test_cascades_within_a_table_have_the_origin_hub(self, world: World) -> None:
+        world.needs_cascades()
         world.insert("tree", "(1, NULL)", "(2, 1)", "(3, 2)", "(4, NULL)")
         start = world.now()
         assert world.push(world.stage("delete", "tree", [[1]])) == []
