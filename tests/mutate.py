@@ -80,6 +80,16 @@ CONCERNED: dict[str, tuple[str, ...]] = {
         "tests/unit/hub/test_carried.py",
         "tests/unit/hub/test_push.py",
     ),
+    **dict.fromkeys(
+        ("syncline/hub/commit.py", "syncline/hub/dependents.py"),
+        (
+            "tests/unit/hub",
+            "tests/integration/test_cascades.py",
+            "tests/integration/test_deleted_parents.py",
+        ),
+    ),
+    "syncline/hub/large.py": ("tests/unit/hub", "tests/integration/test_large_push.py"),
+    "syncline/hub/settle.py": ("tests/unit/hub", "tests/integration/test_restored_counters.py"),
     "syncline/replica": (
         "tests/unit/replica",
         "tests/property",

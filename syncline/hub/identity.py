@@ -21,7 +21,7 @@ from datetime import datetime
 
 import msgspec
 
-from syncline.errors import Malformed, PushOutOfStep, ReplicaRevoked
+from syncline.errors import Malformed, PushOutOfStep
 from syncline.hub.compared import Compared, Found, Sought, is_known
 from syncline.hub.contract import Client, Position, ReadLedger, ReadTransaction, Stamped, WriteTransaction
 from syncline.hub.contract.kept import kept_json
@@ -312,18 +312,15 @@ def _root(
 def _records(
     ledger: ReadLedger, record_of: Callable[[str], Client | None], actor: Actor, request: Reconcile
 ) -> dict[str, Client]:
-    """The records of the ids that the file has and had, as far as they are the actor's own. ReplicaRevoked if
-    the one that it has is locked out. One that it had may be: what was decided under it counts, and nothing
-    else is told of it."""
+    """The records of the ids that the file has and had, as far as they are the actor's own. One that it had
+    may be locked out: what was decided under it counts, and nothing else is told of it. The gate has seen to
+    the one that it has."""
     owned = {}
     names = {*request.former, request.previous} - {request.replica}
     for name in sorted(ledger.known_clients(names)):
         client = record_of(name)
-        if client is None or not actor.may_use(client.actor):
-            continue
-        if client.revoked and name == request.previous:
-            raise ReplicaRevoked(f"replica {name} was locked out of this hub")
-        owned[name] = client
+        if client is not None and actor.may_use(client.actor):
+            owned[name] = client
     return owned
 
 
@@ -348,7 +345,7 @@ def own_of(
     """What `_own` has noted, as far as the centre has not gone back from it."""
     noted: dict[str, str] = kept_json("the record of a replica", client.own) if client.own else {}
     found = {name: position(token) for name, token in noted.items()}
-    standings = transaction.log.standings(list(found.values())) if found else []
+    standings = transaction.log.standings(list(found.values()))
     pairs = zip(found.items(), standings, strict=True)
     return {name: place for (name, place), standing in pairs if standing != "restored"}
 

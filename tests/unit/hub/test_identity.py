@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from syncline.errors import Malformed, PushOutOfStep
+from syncline.errors import Malformed, PushOutOfStep, ReplicaRevoked
+from syncline.hub.contract import Client
 from syncline.model.scope import UNBOUNDED
 from syncline.protocol import messages as m
 from syncline.protocol.body import chained, imprint, link_of, sealed
@@ -50,8 +51,8 @@ class Chained(Device):
         )
 
     def ask(self, fresh: str = "new", **told: Any) -> m.Reconciled:
-        plain: dict[str, Any] = {"push": self.number, "chain": self.chain, **told}
-        answer = self.send(m.Reconcile(fresh, self.name, [], **plain))
+        plain: dict[str, Any] = {"former": [], "push": self.number, "chain": self.chain, **told}
+        answer = self.send(m.Reconcile(fresh, self.name, **plain))
         assert isinstance(answer, m.Reconciled)
         return answer
 
@@ -229,3 +230,63 @@ def test_a_push_of_a_past_that_the_log_does_not_tell_any_more_is_named_where_the
 def test_an_imprint_belongs_to_each_position(file: Chained) -> None:
     with pytest.raises(Malformed, match="an imprint belongs to each horizon"):
         file.ask(horizons=[file.watermark], sent=FIRST + SECOND)
+
+
+def record(desk: Desk, name: str) -> Client:
+    with desk.database.read(UNBOUNDED) as transaction:
+        found = transaction.ledger.client(name)
+    assert found is not None
+    return found
+
+
+def stray(file: Chained) -> Chained:
+    """A file that went on otherwise under the same id."""
+    made = file.copy()
+    made.chain = "other"
+    return made
+
+
+def test_a_file_hears_what_was_decided_under_an_id_that_was_locked_out_since(
+    desk: Desk, file: Chained
+) -> None:
+    heir = stray(file)
+    assert heir.ask().replica == "new"
+    heir.name = "new"
+    desk.hub.revoke("one")
+    answer = heir.ask("newer", former=["one"], stamps=FIRST)
+    assert (answer.replica, answer.done) == ("new", FIRST)
+    with pytest.raises(ReplicaRevoked, match="one was locked out"):
+        file.ask()
+
+
+def test_the_record_of_a_new_id_is_filled_in(desk: Desk, file: Chained) -> None:
+    stray(file).ask(fingerprint="of the file")
+    made = record(desk, "new")
+    assert (made.fingerprint, made.number, made.chain, made.root) == ("of the file", 2, "other", "one")
+    assert made.registered == record(desk, "one").registered and made.registered is not None
+    again = stray(file)
+    assert again.ask(fingerprint=None).replica == "new"
+    assert record(desk, "new").fingerprint == "of the file"
+
+
+def test_files_of_ids_that_nobody_knows_have_lineages_by_their_first_ones(desk: Desk, file: Chained) -> None:
+    for name, fresh, first in (("a1", "a2", "a0"), ("b1", "b2", "b0")):
+        stranger = stray(file)
+        stranger.name = name
+        stranger.ask(fresh, former=[first])
+    roots = [record(desk, name).root for name in ("a2", "b2")]
+    assert "a0" in roots[0] and "b0" in roots[1]
+
+
+def refused(*stamps: bytes) -> m.Refusal:
+    return m.Refusal(b"".join(stamps), 0, [7], "check_violation", "a detail", "a remedy")
+
+
+def test_what_a_file_knows_to_be_rejected_is_remembered_and_told_to_its_copies(file: Chained) -> None:
+    copy, other = stray(file), stray(file)
+    assert copy.ask(stamps=THIRD + FIRST, refused=[refused(THIRD), refused(FIRST)]).replica == "new"
+    answer = other.ask("newer", stamps=THIRD + FIRST)
+    assert answer.done == THIRD + FIRST, "FIRST was accepted, and stays so"
+    assert [stamps for stamps, _ in answer.rejected] == [THIRD]
+    ((_, (rejection,)),) = answer.rejected
+    assert (rejection.code, rejection.detail, rejection.remedy) == ("check_violation", "a detail", "a remedy")
