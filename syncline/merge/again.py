@@ -24,7 +24,6 @@ from syncline.merge.decide import (
     Sent,
     Stamp,
     decide,
-    is_there,
     row_note,
     write_row,
 )
@@ -33,7 +32,7 @@ from syncline.merge.rules import TableRules
 from syncline.model.operations import DELETES, GONE, RETURNED
 from syncline.model.same import is_same
 from syncline.model.schema import TableSchema
-from syncline.model.values import add, mask_of, subtract
+from syncline.model.values import Value, add, mask_of, subtract
 
 
 def decide_again(
@@ -107,29 +106,37 @@ def _is_whole(table: TableSchema, entry: Entry) -> bool:
 def _insert(
     table: TableSchema, rules: TableRules, sent: Sent, present: Image | None, rivals: Sequence[Entry]
 ) -> Decision:
-    """What is newer was done to the row that was inserted, by who knew it: no conflict. What is older was
-    done to one that had its key before. But where another inserted it as well, that may have been in another
-    past, which the centre has lost too, and what loses is kept (law L2)."""
-    is_twice = _is_made_by_another(table, sent, rivals)
+    """What is newer was done to the row that was inserted, by who knew it, as a rule, and what is older to
+    one that had its key before. But the row that is there may have been made in another past, which the
+    centre has lost too, by whoever did not know this one: nobody can tell, and what loses to others is kept
+    (law L2)."""
+    others = [entry for entry in rivals if entry.stamp[1] != sent.replica]
     if present is None:
-        if any(entry.op in DELETES and entry.stamp > sent.stamp for entry in rivals):
-            notes = [row_note(table, rules.deletes, sent, None, rivals, "hub")] if is_twice else []
-            return Decision(override=True, notes=notes)
-        return write_row(sent, None, [])
-    same = is_there(table, sent, present)
+        later = [entry for entry in rivals if entry.op in DELETES and entry.stamp > sent.stamp]
+        if not later:
+            return write_row(sent, None, [])
+        kept = any(entry.stamp[1] != sent.replica for entry in later)
+        notes = [row_note(table, rules.deletes, sent, None, others, "hub")] if kept else []
+        return Decision(override=True, notes=notes)
+    counted = _counts(sent, present)
+    differing = [
+        column
+        for column, value in zip(sent.columns, sent.values, strict=True)
+        if column not in counted and not is_same(table.values[column], present[column], value)
+    ]
     newest = _newest_of_columns(table, sent, rivals)
     won = [j for j, stamp in enumerate(newest) if stamp <= sent.stamp]
     if len(won) == len(sent.columns):
-        notes = [] if same else [row_note(table, rules.row, sent, present, rivals, "replica")]
+        notes = [row_note(table, rules.row, sent, present, rivals, "replica")] if differing else []
         return replace(write_row(sent, present, notes), op=RETURNED)
     if rules.row.whole or not won:
-        notes = [row_note(table, rules.row, sent, present, rivals, "hub")] if is_twice and not same else []
+        kept = bool(differing) and any(origin != sent.replica for _, origin in newest)
+        notes = [row_note(table, rules.row, sent, present, others, "hub")] if kept else []
         return Decision(override=True, notes=notes)
     notes = [
         Note(column, outcome, rules.columns[column].name, newest[j], None, value, present[column])
         for j, (column, value) in enumerate(zip(sent.columns, sent.values, strict=True))
-        if (outcome := _outcome(j in won, is_twice)) is not None
-        and not is_same(table.values[column], present[column], value)
+        if (outcome := _outcome(j in won, newest[j], sent)) is not None and column in differing
     ]
     columns, values = [sent.columns[j] for j in won], [sent.values[j] for j in won]
     return Decision(
@@ -137,29 +144,30 @@ def _insert(
     )
 
 
-def _outcome(has_won: bool, is_twice: bool) -> Literal["replica", "hub"] | None:
-    """Whose value it is, where that is to be noted."""
-    return "replica" if has_won else "hub" if is_twice else None
+def _outcome(has_won: bool, newest: Stamp, sent: Sent) -> Literal["replica", "hub"] | None:
+    """Whose value it is, where that is to be noted: not where the replica has edited it later itself."""
+    if has_won:
+        return "replica"
+    return None if newest[1] == sent.replica else "hub"
 
 
-def _is_made_by_another(table: TableSchema, sent: Sent, rivals: Sequence[Entry]) -> bool:
-    """Whether the row came back by an insert of another, and not from an image alone."""
-    return any(
-        _is_whole(table, entry) and entry.stamp[0] != 0 and entry.stamp[1] != sent.replica for entry in rivals
-    )
+def _counts(sent: Sent, present: Image) -> dict[int, Value]:
+    """What the counters of a row that another has brought back are with what was inserted."""
+    found: dict[int, Value] = {}
+    for column, value in zip(sent.columns, sent.values, strict=True):
+        if column in sent.returned:
+            with suppress(ValueRefused):  # not a number: nothing was added to it
+                found[column] = add(value, subtract(present[column], sent.returned[column]))
+    return found
 
 
 def _counted(sent: Sent, present: Image, decided: Decision) -> Decision:
     """With the counters of a row that another has brought back: they are what is inserted now, and what was
     offered since the row is back."""
-    written, is_counted = dict(zip(decided.columns, decided.values, strict=True)), False
-    for column, value in zip(sent.columns, sent.values, strict=True):
-        if column in sent.returned:
-            with suppress(ValueRefused):  # not a number: nothing was added to it
-                written[column] = add(value, subtract(present[column], sent.returned[column]))
-                is_counted = True
-    if not is_counted:
+    counted = _counts(sent, present)
+    if not counted:
         return decided
+    written = dict(zip(decided.columns, decided.values, strict=True)) | counted
     columns = sorted(written)
     op = decided.op or "U"
     return replace(

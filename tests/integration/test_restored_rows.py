@@ -333,3 +333,24 @@ def test_l7_under_replica_wins_too_the_last_that_a_device_had_sent_comes_back_wh
     world.sync(order + "xyz")
     world.check(wanted)
     world.hub.close()
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "done", ["UPDATE note SET name = 'y' WHERE id = 'new'", "DELETE FROM note WHERE id = 'new'"]
+)
+def test_l2_an_insert_of_one_past_is_kept_that_loses_to_what_was_done_to_a_row_of_another(
+    world: World, done: str
+) -> None:
+    world.centre.keep()
+    world.centre.run("INSERT INTO note VALUES ('new', 'of the centre', NULL)")
+    world.sync("y")
+    world.put_back()
+    world.sync("x")
+    world.run("x", "INSERT INTO note VALUES ('new', 'of x', 'x')")
+    world.sync("x")
+    world.run("y", done)  # it has not heard of the new past
+    world.put_back()
+    world.sync("yxyz")
+    assert ["of x", "x"] in [note.sent for note in world.hub.conflicts()]
+    world.check(world.rows())

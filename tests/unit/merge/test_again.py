@@ -45,9 +45,23 @@ def settle(
     return decide_again(NOTES, resolve(NOTES, rules or Table()), replace(sent, past="offered"), there, rivals)
 
 
-def test_an_insert_that_an_image_knew_is_in_it() -> None:
+def test_l2_an_insert_that_an_image_knew_is_in_it_and_kept_where_it_differs() -> None:
+    """Whether who brought it knew this insert, or a row of this key of another past, nobody can tell."""
     found = settle("I", 10, ["changed", "b2"], IMAGE)
-    assert (found.form, found.override, found.rejected, found.notes) == (None, True, None, [])
+    assert (found.form, found.override, found.rejected) == (None, True, None)
+    assert [(note.column, note.outcome, note.sent, note.hub) for note in found.notes] == [
+        (None, "hub", ["a", "b"], ["changed", "b2"])
+    ]
+    assert settle("I", 10, ["a", "b"], IMAGE).notes == []
+
+
+@pytest.mark.parametrize("rules", [Table(), Table(merge="row")])
+def test_what_the_replica_has_edited_later_itself_is_no_conflict(rules: Table) -> None:
+    mine = [entry(RETURNED, 0, origin="me"), entry(RETURNED, 20, B, origin="me")]
+    assert settle("I", 10, ["a2", "b2"], mine, rules).notes == []
+    later = [entry(RETURNED, 5, origin="me"), entry("U", 20, A, origin="me")]
+    assert settle("I", 10, ["a2", "b"], later, rules).notes == []
+    assert settle("I", 10, None, [*later, entry(GONE, 50, origin="me")], rules).notes == []
 
 
 def test_an_insert_that_is_newer_than_an_image_is_the_row() -> None:
@@ -64,7 +78,7 @@ def test_columns_that_were_edited_later_stay() -> None:
     found = settle("I", 30, ["a3", "b2"], [*IMAGE, entry("U", 40, A)])
     assert (found.form, found.op, found.columns, found.values) == ("update", "U", [1], ["b"])
     assert found.entries == [(B, 30)]
-    assert [(note.column, note.sent, note.hub) for note in found.notes] == [(1, "b", "b2")]
+    assert [(note.column, note.sent, note.hub) for note in found.notes] == [(0, "a", "a3"), (1, "b", "b2")]
 
 
 TWICE = [entry(RETURNED, 40)]
@@ -95,11 +109,10 @@ def test_l2_an_insert_is_kept_that_loses_to_the_delete_of_another_s() -> None:
     found = settle("I", 10, None, [*TWICE, entry(GONE, 50)])
     assert (found.form, found.override) == (None, True)
     assert [(note.outcome, note.sent, note.hub) for note in found.notes] == [("hub", ["a", "b"], None)]
-    assert settle("I", 10, None, [entry(RETURNED, 5, origin="me"), entry(GONE, 50)]).notes == []
 
 
 def test_of_a_column_that_has_the_value_already_nothing_is_noted() -> None:
-    found = settle("I", 30, ["a3", "b"], [*IMAGE, entry("U", 40, A)])
+    found = settle("I", 30, ["a", "b"], [*IMAGE, entry("U", 40, A)])
     assert (found.columns, found.values, found.override, found.notes) == ([1], ["b"], True, [])
 
 
@@ -263,4 +276,10 @@ def test_a_newer_insert_brings_its_counter_and_all_else() -> None:
 
 def test_a_counter_that_is_no_number_is_left_as_it_is() -> None:
     found = counted(inserted="three", there=9, returned=5, hlc=10)
-    assert (found.form, found.notes) == (None, [])
+    assert (found.form, [note.sent for note in found.notes]) == (None, [["three", "b"]])
+
+
+def test_l2_a_counter_that_counts_is_not_what_differs() -> None:
+    sent = Sent("I", [0, 1], [3, "b2"], 10, [10, 10], "me", None, past="offered", returned={0: 5})
+    found = decide_again(NOTES, resolve(NOTES, Table(merge={"a": "sum"})), sent, {0: 9, 1: "b2"}, IMAGE)
+    assert (found.columns, found.values, found.notes) == ([0], [7], [])
