@@ -337,3 +337,89 @@ def test_l4_a_table_that_took_part_by_itself_becomes_a_partition_with_all_its_ro
     world.directly("UPDATE reading SET value = value + 1", "TRUNCATE reading_2", "TRUNCATE single")
     device.sync()
     world.agree(device, reading="*", other="*")
+
+
+OWN = """
+CREATE TABLE plain (id int PRIMARY KEY, value int);
+CREATE TABLE other (id int PRIMARY KEY, value int);
+CREATE TABLE whole (id int PRIMARY KEY, value int) PARTITION BY RANGE (id);
+CREATE TABLE whole_low PARTITION OF whole FOR VALUES FROM (0) TO (100);
+INSERT INTO plain VALUES (1, 10), (2, 20);
+INSERT INTO other VALUES (1, 1);
+INSERT INTO whole VALUES (1, 10), (2, 20);
+"""
+EVERY = "FOR VALUES FROM (MINVALUE) TO (MAXVALUE)"
+LIVE = {
+    "a live table": (
+        "plain",
+        ["ALTER TABLE plain RENAME TO former",
+         "CREATE TABLE plain (id int PRIMARY KEY, value int) PARTITION BY RANGE (id)",
+         f"ALTER TABLE plain ATTACH PARTITION former {EVERY}"],
+    ),
+    "the whole first": (
+        "plain",
+        ["CREATE TABLE beside (id int PRIMARY KEY, value int) PARTITION BY RANGE (id)",
+         f"ALTER TABLE beside ATTACH PARTITION plain {EVERY}",
+         "ALTER TABLE plain RENAME TO former", "ALTER TABLE beside RENAME TO plain"],
+    ),
+    "a partitioned table": (
+        "whole",
+        ["ALTER TABLE whole RENAME TO whole_sub",
+         "CREATE TABLE whole (id int PRIMARY KEY, value int) PARTITION BY RANGE (id)",
+         "ALTER TABLE whole ATTACH PARTITION whole_sub FOR VALUES FROM (0) TO (1000)"],
+    ),
+    "through a branch": (
+        "plain",
+        ["ALTER TABLE plain RENAME TO former",
+         "CREATE TABLE plain (id int PRIMARY KEY, value int) PARTITION BY RANGE (id)",
+         f"CREATE TABLE a_branch PARTITION OF plain {EVERY} PARTITION BY RANGE (id)",
+         f"ALTER TABLE a_branch ATTACH PARTITION former {EVERY}"],
+    ),
+    "triggers that no longer always fire": (
+        "plain",
+        ["ALTER TABLE plain DISABLE TRIGGER ALL", "ALTER TABLE plain ENABLE TRIGGER ALL",
+         "ALTER TABLE plain RENAME TO former",
+         "CREATE TABLE plain (id int PRIMARY KEY, value int) PARTITION BY RANGE (id)",
+         f"ALTER TABLE plain ATTACH PARTITION former {EVERY}"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("what", LIVE)
+def test_l12_a_table_that_is_partitioned_while_it_takes_part_goes_on(
+    returns: Callable[..., World], what: str, named: bool
+) -> None:
+    """What it had of triggers by itself is not in the way of those of the whole, and stops nobody."""
+    table, steps = LIVE[what]
+    world = returns(OWN, *(["plain", "other", "whole"] if named else []))
+    a, b = world.device("a.db"), world.device("b.db")
+    a.run(f"UPDATE {table} SET value = 11 WHERE id = 1", "UPDATE other SET value = 2")
+    world.directly("; ".join(["BEGIN", *steps, f"UPDATE {table} SET value = 21 WHERE id = 2", "COMMIT"]))
+    world.look_now()
+    for device in (a, b, a):
+        device.sync()
+    world.agree(a, b, **{table: "*", "other": "*"})
+    assert world.rows(f"SELECT id, value FROM {table} ORDER BY id") == [(1, 11), (2, 21)]
+    assert world.rows("SELECT value FROM other") == [(2,)]
+    world.directly(f"INSERT INTO {table} VALUES (3, 30)", f"DELETE FROM {table} WHERE id = 2")
+    b.sync()
+    world.agree(b, **{table: "*"})
+    assert not world.servers.hubs[0].init().notes
+    world.directly(f"TRUNCATE {table}")
+    b.sync()
+    world.agree(b, **{table: "*"})
+
+
+def test_l12_one_that_is_partitioned_by_and_by_is_taken_apart_again(returns: Callable[..., World]) -> None:
+    world = returns(OWN)
+    device = world.device("a.db")
+    for step in (*LIVE["a live table"][1], "ALTER TABLE plain DETACH PARTITION former",
+                 "ALTER TABLE plain RENAME TO beside", "ALTER TABLE former RENAME TO plain",
+                 f"ALTER TABLE beside ATTACH PARTITION plain {EVERY}",
+                 "ALTER TABLE plain RENAME TO former", "ALTER TABLE beside RENAME TO plain"):  # fmt: skip
+        world.directly(step, "UPDATE other SET value = value + 1")
+        world.look_now()
+        device.sync()
+        assert device.replica.verify().equal, step
+    world.agree(device, other="*")

@@ -128,15 +128,19 @@ class Former:
 class BasePlanner(ABC, Generic[S]):
     """Compares what is there with what the tables need, and adds to a plan what is missing."""
 
-    def __init__(self, former: Former, plan: Plan, triggers: Collection[tuple[str, str]]) -> None:
-        """`triggers`: those of ours that exist and fire: their table's place, their name."""
+    def __init__(self, former: Former, plan: Plan, triggers: Collection[tuple[str, str, bool]]) -> None:
+        """`triggers`: those of ours that exist, but for what a partition has from the whole: their table's
+        place, their name, whether they always fire."""
         self._former, self._plan = former, plan
         self._lines = {line.n: line for line in former.lines}
+        self._made: dict[str, set[str]] = {}
         self._triggers: dict[str, set[str]] = {}
         self._wanted: dict[str, set[str]] = {}
         self._functions: list[str] = []
-        for place, trigger in triggers:
-            self._triggers.setdefault(place, set()).add(trigger)
+        for place, trigger, fires in triggers:
+            self._made.setdefault(place, set()).add(trigger)
+            if fires:
+                self._triggers.setdefault(place, set()).add(trigger)
 
     # What an adapter says
 
@@ -287,13 +291,24 @@ class BasePlanner(ABC, Generic[S]):
     ) -> Sequence[str]:
         """Triggers name no column: mostly they stay, and what was written with the former functions is
         waited for."""
+        own = self._in_the_way(capture)
         if line is None:
-            return capture.code
+            return [*own, *capture.code]
         stays = self._former.is_here and (line.relid, line.key) == (record.relid, record.key)
         if stays and not missing and code_in(line.capture) == code_in(record.capture):
             return [self.wait_for_writers(shape.name)]
         pairs = ((name, on) for on, names in capture.triggers.items() for name in sorted(names))
-        return [*(self.drop_trigger(name, on) for name, on in pairs), *capture.code]
+        return [*own, *(self.drop_trigger(name, on) for name, on in pairs), *capture.code]
+
+    def _in_the_way(self, capture: Capture) -> list[str]:
+        """Statements: partitions lose triggers of their own with the names of those that they get from the
+        whole, as a table has them that took part by itself under this number."""
+        names, dropped = frozenset[str]().union(*capture.triggers.values()), []
+        for on, wanted in capture.triggers.items():
+            own = self._made.get(on, set()) & (names - wanted)
+            dropped += [self.drop_trigger(name, on) for name in sorted(own)]
+            self._triggers.get(on, set()).difference_update(own)
+        return dropped
 
     def _send_anew(self, shape: S, line: Line, ground: Ground) -> None:
         """Rows whose entries do not say what changed in them, because names or labels did."""

@@ -94,7 +94,7 @@ class Planner(BasePlanner[Shape]):
 
     def __init__(self, session: Session, former: Former, plan: Plan) -> None:
         found = session.run(queries("prepare.sql")["triggers"])
-        super().__init__(former, plan, [(qualified(*place), name) for *place, name in found])
+        super().__init__(former, plan, [(qualified(*place), name, fires) for *place, name, fires in found])
         self._session = session
 
     shape = Shape

@@ -5,10 +5,10 @@
 SELECT to_regclass('syncline.versions') IS NOT NULL WHERE EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('syncline.state') AND attname = 'layout');
 
 -- name: triggers
--- Our triggers that exist and always fire: the table's schema and name, the trigger's name.
-SELECT n.nspname::text, c.relname::text, t.tgname::text
+-- Our triggers: the table's schema and name, the trigger's name, whether it always fires.
+SELECT n.nspname::text, c.relname::text, t.tgname::text, t.tgenabled = 'A'
   FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE t.tgname ~ '^syncline_(insert|update|inner_update|delete|truncate)_[0-9]+$' AND NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgenabled = 'A' AND {{ours t}};
+ WHERE t.tgname ~ '^syncline_(insert|update|inner_update|delete|truncate)_[0-9]+$' AND NOT t.tgisinternal AND t.tgparentid = 0 AND {{ours t}};
 
 -- name: as they are named
 -- Of the tracked tables $1 by number: schema and name as they are now, the columns' numbers by attnum, their names by
