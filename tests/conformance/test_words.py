@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sqlite3
 from contextlib import closing
@@ -90,4 +91,29 @@ def test_a_database_that_captures_no_cascades_has_none_in_the_tables_of_the_test
         Suite().test_l4_cascades_are_captured(world)
     with pytest.raises(pytest.fail.Exception):  # SQLite does not refuse them: it captures them
         Suite().test_l4_a_table_whose_rows_go_with_others_takes_part_only_where_that_is_captured(world)
+    world.database.close()
+
+
+class ByPlace(Words):
+    knows_columns = infinite_floats = False
+
+
+def test_a_database_may_say_that_it_does_not_tell_columns_that_traded_names(tmp_path: Path) -> None:
+    """SQLite does: where it is said not to, the suite asks for the numbers by name."""
+    for words in (Words(), ByPlace()):
+        path = tmp_path / f"{words.knows_columns}.db"
+        world = World.prepared(SqliteCentre(path), words, (*CYCLE, *TRIGGER))
+        if words.knows_columns:
+            Suite().test_columns_that_trade_names_trade_numbers(world)
+        else:
+            with pytest.raises(AssertionError):
+                Suite().test_columns_that_trade_names_trade_numbers(world)
+        world.database.close()
+
+
+def test_a_database_without_infinite_floats_gets_the_others(tmp_path: Path) -> None:
+    world = World.prepared(SqliteCentre(tmp_path / "central.db"), ByPlace(), (*CYCLE, *TRIGGER))
+    Suite().test_a_scan_gives_whole_rows_in_canonical_order(world)
+    floats = [row[3] for row in world.rows("spot") if isinstance(row[3], float)]
+    assert len(set(floats)) > 5 and all(map(math.isfinite, floats))
     world.database.close()

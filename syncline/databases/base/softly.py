@@ -19,10 +19,10 @@ def held_back(shape: TypedShape[Any]) -> str:
 
 def unlog(shape: TypedShape[Any]) -> str:
     """Take out the log entries of deletes that were turned into updates. They are looked for in a table of
-    their own: MySQL reads none that it deletes from."""
+    their own, which DISTINCT keeps apart: MySQL reads none that it deletes from."""
     there = f"{_same_key(shape, 't', 'l')} AND EXISTS ({_updated_instead(shape)})"
     gone = (
-        f"SELECT l.seq FROM {shape.log} AS l WHERE {shape.is_own('l')} AND l.op IN {DELETES}"
+        f"SELECT DISTINCT l.seq FROM {shape.log} AS l WHERE {shape.is_own('l')} AND l.op IN {DELETES}"
         f" AND EXISTS (SELECT 1 FROM {joined(shape)} WHERE {there})"
     )
     return (

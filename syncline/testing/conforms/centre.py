@@ -31,6 +31,11 @@ class Words:
     captures_renamed_keys = True
     """Whether capture knows the key when others have renamed its columns and the hub has not noticed yet.
     Where it does not, positions of before are `lost` then, so that everything is compared."""
+    knows_columns = True
+    """Whether columns that trade names are told from columns that trade places. Where they are not, they keep
+    their numbers by name, and positions of before are `lost`."""
+    infinite_floats = True
+    """Whether a column of floats holds the infinite ones."""
     captures_cascades = True
     """Whether rows that go with another one are captured. Where they are not, a table with such a foreign key
     is refused by `reflect`."""

@@ -89,7 +89,8 @@ class EvolvingConformance:
         assert list(world.since(start)["line"]) == [(1, 5)]
 
     def test_columns_that_trade_names_trade_numbers(self, world: World) -> None:
-        before = numbers(world.schema.table("customer"))
+        before, start = numbers(world.schema.table("customer")), world.now()
+        world.run("INSERT INTO customer (id, name) VALUES ('a', 'Ada')")
         world.run(
             world.words.rename_column("customer", "name", "other"),
             world.words.rename_column("customer", "city", "name"),
@@ -97,7 +98,11 @@ class EvolvingConformance:
         )
         world.renew()
         after = numbers(world.schema.table("customer"))
-        assert (after["name"], after["city"]) == (before["city"], before["name"])
+        if world.words.knows_columns:
+            assert (after["name"], after["city"]) == (before["city"], before["name"])
+        else:
+            assert after == before
+            assert world.read(lambda transaction: transaction.log.standings([start])) == ["lost"]
 
     def test_a_name_that_was_given_up_can_be_taken_by_a_new_column(self, world: World) -> None:
         before = numbers(world.schema.table("customer"))
