@@ -23,7 +23,15 @@ from syncline.errors import (
     SchemaChanged,
 )
 from syncline.hub import apart, keys, names, ruled, versions, watermark
-from syncline.hub.contract import Database, Locked, Outdated, Position, ReadLedger, WriteTransaction
+from syncline.hub.contract import (
+    Database,
+    Locked,
+    Outdated,
+    Position,
+    ReadLedger,
+    ReadTransaction,
+    WriteTransaction,
+)
 from syncline.hub.names import FormerNames
 from syncline.hub.ruled import Rules
 from syncline.hub.watermark import Watermark
@@ -70,6 +78,8 @@ class Loaded:
     schema: Schema
     rules: dict[int, TableRules]
     ruled: str
+    found: str
+    """The fingerprint of the schema as the database has it, without marks."""
 
 
 class Central:
@@ -142,10 +152,13 @@ class Central:
                 self.follow()
         return work()
 
-    def still(self, schema: Schema) -> None:
-        """Raise Outdated unless this is the schema that the open transaction works with."""
+    def still(self, schema: Schema, transaction: ReadTransaction | WriteTransaction) -> None:
+        """Raise Outdated unless this is the schema that the open transaction works with. What is known here
+        may be older than that for a moment: of two threads that look it up, the first may be the last to
+        know."""
         loaded = self._loaded
-        if loaded is None or loaded.schema.fingerprint != schema.fingerprint:
+        wanted = schema.fingerprint, transaction.rows.schema.fingerprint
+        if loaded is None or (loaded.schema.fingerprint, loaded.found) != wanted:
             raise Outdated("another request has looked up the schema meanwhile")
 
     def still_ruled(self, ledger: ReadLedger) -> None:
@@ -172,7 +185,7 @@ class Central:
             if self._key is None:
                 with self.database.ledger() as writing:
                     self._key = keys.read_or_make(writing)
-            loaded = Loaded(*self.with_rules(schema, taken), kept)
+            loaded = Loaded(*self.with_rules(schema, taken), kept, schema.fingerprint)
             self._say_rules(schema, kept, taken)
             self._give_out(loaded.schema)
             self._loaded = loaded

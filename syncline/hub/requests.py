@@ -194,7 +194,7 @@ class Requests:
         schema = sender.present
         mark = self._central.watermark(request.after, request.replica)
         with caller.read() as (transaction, client):
-            self._central.still(schema)
+            self._central.still(schema, transaction)
             check_file(client, request.push, request.chain)
             check_horizon(transaction, self._horizon(request.horizon))
             check_horizon(transaction, mark.seen)
@@ -252,7 +252,7 @@ class Requests:
         """Do a push, small or large; with a pull, answer that too."""
 
         def work(transaction: WriteTransaction, client: Client | None) -> tuple[m.Verdict, Watermark]:
-            self._central.still(receiver.sender.present)
+            self._central.still(receiver.sender.present, transaction)
             verdict = receiver.receive(transaction, client)
             if verdict.wanted:
                 raise Undone(verdict)
@@ -292,7 +292,7 @@ class Requests:
         """The verdict on a push that is not done: the same transaction, rolled back."""
 
         def work(transaction: WriteTransaction, client: Client | None) -> m.Verdict:
-            self._central.still(receiver.sender.present)
+            self._central.still(receiver.sender.present, transaction)
             transaction.foresee()
             raise Undone(receiver.receive(transaction, client))
 
@@ -306,7 +306,7 @@ class Requests:
         limit = max(1, min(request.limit, self._central.limits.pull_rows))
         key, replica = self._central.key, request.replica
         with caller.read() as (transaction, _):
-            self._central.still(schema)
+            self._central.still(schema, transaction)
             table: int | None = None
             after: Key | None = None
             if request.cursor is None:
@@ -336,7 +336,7 @@ class Requests:
         schema, _ = self._central.checked(request.schema)
         mark = self._central.watermark(request.after, request.replica)
         with self._turns.taken(), caller.read() as (transaction, _):
-            self._central.still(schema)
+            self._central.still(schema, transaction)
             check_horizon(transaction, mark.seen)
             after = mark.within(transaction.scope)
             page, groups = page_of(
@@ -352,7 +352,7 @@ class Requests:
         schema, _ = self._central.known()
         table = schema.by_number.get(request.table)
         with caller.read() as (transaction, _):
-            self._central.still(schema)
+            self._central.still(schema, transaction)
             if table is None or any(len(key) != len(table.key) for key in request.keys):
                 return m.Spelled(request.keys)
             found = transaction.rows.spell(request.table, [tuple(key) for key in request.keys])
@@ -384,7 +384,7 @@ class Requests:
         schema, _ = self._central.known()
 
         def work(transaction: WriteTransaction, _: Client | None) -> m.ConflictNote:
-            self._central.still(schema)
+            self._central.still(schema, transaction)
             return resolve_conflict(transaction, schema, request)
 
         note = caller.write(work)

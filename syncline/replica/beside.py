@@ -1,4 +1,5 @@
-"""Columns that a table of the file has beside the hub's: the application's own (law L2).
+"""Columns that a table of the file has beside the hub's: the application's own, and those that the centre has
+dropped (law L2).
 
 No edit has them, so what stood there in a new row that was rejected is kept beside that edit, and comes back
 with the row; where somebody else's row has its key by then, that one does not get it.
@@ -12,13 +13,14 @@ from syncline.errors import StoreConstraint
 from syncline.model.naming import folded
 from syncline.model.order import is_sound
 from syncline.model.values import Value
+from syncline.replica.device import Device
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store
 from syncline.sqlitekit.sql import quote
 
 
 class Beside:
-    """The application's own columns of one table."""
+    """The columns of one table that the hub has not."""
 
     def __init__(self, store: Store, t: Statements) -> None:
         self._store, self._t = store, t
@@ -42,7 +44,8 @@ class Beside:
     def empty(self, key: Sequence[Value]) -> None:
         """Give a row what a new one has in them, as far as the table lets it."""
         for name, default in self._defaults.items():
-            change = f"{quote(name)} = ({default or 'NULL'})"
+            given = default or self._t.constants.get(quote(name), "NULL")
+            change = f"{quote(name)} = ({given})"
             try:
                 with self._store.savepoint():
                     self._store.execute(
@@ -51,6 +54,22 @@ class Beside:
             except StoreConstraint:
                 if not self._store.in_transaction:  # a trigger of the application has undone all of it
                     raise
+
+
+def retired_names(device: Device, n: int, own: Mapping[str, Value]) -> dict[str, int]:
+    """Those of these columns that the centre had once, with their numbers: another one may have the name by
+    the time that the row comes back."""
+    retired = {one.name: one.number for one in device.retired.columns.get(n, ())}
+    return {name: retired[name] for name in own if name in retired}
+
+
+def named_now(
+    device: Device, n: int, own: Mapping[str, Value], retired: Mapping[str, int]
+) -> dict[str, Value]:
+    """What was kept of these columns, by the names that they have now; of `retired` ones what the file has
+    still."""
+    found = {name: device.retired.name(n, retired[name]) if name in retired else name for name in own}
+    return {name: own[before] for before, name in found.items() if name is not None}
 
 
 def there(store: Store, t: Statements, own: Mapping[str, Value], columns: Sequence[int]) -> dict[str, Value]:

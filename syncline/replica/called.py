@@ -7,6 +7,7 @@ a table leaves nothing but the result.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import count
 
@@ -14,7 +15,9 @@ from syncline.model.naming import folded
 from syncline.model.schema import TableSchema
 from syncline.replica.device import Device
 from syncline.replica.forms import table_in_forms
-from syncline.replica.indexes import columns_of, misfits
+from syncline.replica.indexes import columns_of, is_as_known, misfits
+from syncline.replica.lost import lacked
+from syncline.sqlitekit.tables import Column
 
 Called = tuple[str, dict[int, str]]
 """The name of a table, and of its columns by number."""
@@ -22,7 +25,8 @@ Called = tuple[str, dict[int, str]]
 
 def as_the_centre_calls(device: Device, table: TableSchema) -> Called:
     """Names for a table of the file that does not fit, and that the hub has as `table` now: for what is not
-    here under its name here, the hub's, where that is here."""
+    here under its name here, the hub's, where that is here. A column that the centre has dropped and that is
+    here as it was keeps its name, whatever the centre has got under that since."""
     known = device.tracked[table.number].table
     before = device.hub.by_number[table.number]
     name = known.name
@@ -35,6 +39,7 @@ def as_the_centre_calls(device: Device, table: TableSchema) -> Called:
     found = {n: own for n, own in ours.items() if n in stays and (own in present or not present)}
     taken = {folded(own) for own in found.values()}
     taken |= {folded(one.name) for one in device.retired.columns.get(table.number, ())}
+    taken |= {folded(own) for own in _left_of(device, known, table, present)}
     for column in table.columns:
         if column.number in found:
             continue
@@ -45,6 +50,20 @@ def as_the_centre_calls(device: Device, table: TableSchema) -> Called:
     if name != known.name and _misfits(device, table, (name, found)):
         return known.name, found
     return name, found
+
+
+def _left_of(
+    device: Device, known: TableSchema, table: TableSchema, present: Mapping[str, Column]
+) -> set[str]:
+    """The columns of a table that the centre has dropped and that are here as they were: no verb has seen the
+    table without them."""
+    seen = {column.number for column in table.columns} | lacked(device.store, known.number)
+    return {
+        column.name
+        for number, column in known.values.items()
+        if number not in seen and number < table.used
+        if column.name in present and is_as_known(column, present[column.name])
+    }
 
 
 def called_now(device: Device, n: int) -> Called | None:

@@ -67,6 +67,11 @@ def misfits(store: Store, table: TableSchema) -> list[str]:
     return wrong
 
 
+def is_as_known(column: ColumnSchema, here: Column) -> bool:
+    """Whether a column of this file holds the values of one that it was made for."""
+    return not here.generated and carries(column.type, column.declared, here.declared, column.form)
+
+
 def _or_form(column: ColumnSchema, here: str) -> str:
     """The form in which a column declared like this would keep the values, as the end of a sentence."""
     kind = KINDS.get(column.type, "")

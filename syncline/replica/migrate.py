@@ -15,9 +15,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from syncline.errors import StoreBusy
+from syncline.merge.policies import KEY_TAKEN
 from syncline.model.evolution import TableChange
 from syncline.model.schema import Schema, to_plain
 from syncline.model.values import Value
+from syncline.protocol.messages import Verdict
 from syncline.replica import capture, join
 from syncline.replica.affinity import neutral
 from syncline.replica.apply import (
@@ -36,10 +38,12 @@ from syncline.replica.apply import (
     take_overrides,
     take_pages,
 )
+from syncline.replica.beside import Beside
 from syncline.replica.ddl import carried, constant
 from syncline.replica.defining import make_column, make_table
 from syncline.replica.device import Device
 from syncline.replica.dropped import drop_edits, drop_edits_of, drop_unseen
+from syncline.replica.edge import inward_key
 from syncline.replica.filling import clear_filling, filling
 from syncline.replica.forms import written_forms
 from syncline.replica.indexes import columns_of
@@ -152,6 +156,8 @@ class _Steps:
         device.reload()
         for n in self.created:
             rejoin(device, device.tracked[n], compared=False)
+        if answer.verdict is not None:
+            _empty_retired(work, made, answer.verdict)
         _drop_held(work, made)
         work.overlay.forget()
 
@@ -229,11 +235,25 @@ def _drop(work: Work, made: Plan) -> Retired:
             else:
                 keep_unseen_of(work, t, change.gone)
                 drop_edits_of(work, t, change.gone)
-            present = columns_of(work.store, t.table.name)
-            still = [number for number in change.gone if t.table.values[number].name in present]
+            called = {column.name for column in made.schema.by_number[t.n].columns}
+            left = columns_of(work.store, t.table.name).keys() - called
+            still = [number for number in change.gone if t.table.values[number].name in left]
             columns[t.n] = (*columns.get(t.n, ()), *_retired_columns(work, t, still))
     changed = {n: why for n, why in {**device.retired.changed, **device.changed}.items() if n in tables}
     return without_lost(work.store, device, made, Retired(tables, columns, changed))
+
+
+def _empty_retired(work: Work, made: Plan, verdict: Verdict) -> None:
+    """A new row that was rejected, since another's has its key, leaves that one nothing in columns that the
+    centre has dropped: the verdict was settled while they were the hub's."""
+    gone = {change.after.number for change in made.changes if change.gone} & work.device.tables.keys()
+    sql = "SELECT 1 FROM _sync_rejected WHERE n = ? AND key = ? AND push IS ? AND op IN ('I', 'R')"
+    for n in gone:
+        t = work.device.tables[n]
+        taken = [one for one in verdict.rejected if one.table == n and one.code == KEY_TAKEN]
+        for key in (inward_key(t, one.key) for one in taken):
+            if work.store.row(sql, (n, pack(list(key)), verdict.number)) is not None:
+                Beside(work.store, t).empty(key)
 
 
 def _free_parents(work: Work, t: Statements) -> None:

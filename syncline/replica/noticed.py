@@ -164,17 +164,17 @@ def _spelled(t: Statements, table: str) -> str:
 
 
 def _left(device: Device) -> Retired:
-    """The retired columns that are still in the file."""
+    """The retired columns that are still in the file, and are none that take part."""
     if not device.retired.columns:
         return device.retired
     columns, names = {}, _names(device)
     for n, retired in device.retired.columns.items():
+        table, ours = names.get(n, ("", {}))
         if n in device.aside:
-            columns[n] = retired
-            continue
-        t = device.tables.get(n)
-        present = {} if t is None else columns_of(device.store, names[n][0])
-        kept = tuple(one for one in retired if one.name in present)
+            present = {one.name for one in retired}
+        else:
+            present = set(columns_of(device.store, table)) if n in device.tables else set()
+        kept = tuple(one for one in retired if one.name in present.difference(ours.values()))
         if kept:
             columns[n] = kept
     return Retired(device.retired.tables, columns, device.retired.changed)

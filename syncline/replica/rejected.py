@@ -14,7 +14,7 @@ from syncline.merge.policies import KEY_TAKEN, PARENT_REJECTED, TABLE_CHANGED_RE
 from syncline.model.order import is_sound, shown
 from syncline.model.values import Value, add
 from syncline.replica.above import Above, above_of, packed_above
-from syncline.replica.beside import there
+from syncline.replica.beside import named_now, retired_names, there
 from syncline.replica.device import Device
 from syncline.replica.meant import check_noted, meant
 from syncline.replica.meanwhile import (
@@ -139,7 +139,7 @@ def written_edit(
         "base": list(map(shown, base)),
         "names": [device.column_name(n, i) for i in columns],
         "table": str(n) if table is None else table.name,
-        **({"own": dict(own)} if own else {}),
+        **({"own": dict(own), "retired": retired_names(device, n, own)} if own else {}),
     }
     return pack(plain if all(map(is_sound, [*key, *values])) else {**plain, "undecoded": True})
 
@@ -306,12 +306,16 @@ def _as_kept(device: Device, number: int, found: Found) -> Kept:
         t=t,
         key=tuple(unpack(found.key)),
         op=found.op,
-        edit=_present(t, found.op, edit),
+        edit=_present(t, found.op, edit) | {"own": _own(device, found.n, edit)},
         code=found.code,
         push=found.push,
         parent=above_of(device, found.parent),
         number=number,
     )
+
+
+def _own(device: Device, n: int, edit: dict[str, Any]) -> dict[str, Value]:
+    return named_now(device, n, edit.get("own", {}), edit.get("retired", {}))
 
 
 def wait(device: Device, refused: Sequence[RejectedEdit]) -> None:

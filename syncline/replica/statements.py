@@ -35,7 +35,7 @@ class Statements:
         self.value_names = list(self.values.values())
         self.folds = "collate" in (table.ddl or "").lower()
         """Whether keys may be equal in the file's eyes (NOCASE, RTRIM) and not be the same key."""
-        self._constants = {quote(name): literal for name, literal in constants.items()}
+        self.constants = {quote(name): literal for name, literal in constants.items()}
         self._made: dict[tuple[str, tuple[int, ...]], str] = {}
         self._fits: dict[tuple[int, ...], list[tuple[int, Callable[[Sequence[Value]], bool]]]] = {}
 
@@ -107,7 +107,7 @@ class Statements:
         columns of the file whose values follow."""
         names = [*self.keys, *(self.values[i] for i in columns), *map(quote, beside)]
         marks = [f"?{i}" for i in range(1, len(names) + 1)]
-        constants = {name: literal for name, literal in self._constants.items() if name not in names}
+        constants = {name: literal for name, literal in self.constants.items() if name not in names}
         listed, given = ", ".join([*names, *constants]), ", ".join([*marks, *constants.values()])
         return f"INSERT OR ABORT INTO {self.name} ({listed}) VALUES ({given})"
 

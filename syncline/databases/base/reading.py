@@ -30,7 +30,7 @@ class TypedReader(ABC, Generic[T]):
     """The error of a query that finds a text which is none of its column's type."""
 
     def __init__(self, session: Verbs, layout: BaseLayout[T]) -> None:
-        self._asked, self._shapes = session, layout.shapes
+        self._asked, self._shapes, self.schema = session, layout.shapes, layout.schema
         self._used: set[int] = set()
         """The numbers of the tables whose rows were read or written by their names."""
         self._written: set[int] = set()

@@ -22,7 +22,7 @@ class RowReader:
 
     def __init__(self, connection: sqlite3.Connection, layout: Layout) -> None:
         self.connection = connection
-        self.layout = layout
+        self.layout, self.schema = layout, layout.schema
 
     def find(self, table: int, keys: Sequence[Key], columns: Sequence[int]) -> list[list[Value]]:
         shape = self.layout.shapes[table]

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from syncline.hub.contract.log import Position
 from syncline.hub.contract.stage import Key, Refusal, Rival, Stage
+from syncline.model.schema import Schema
 from syncline.model.values import Value
 
 Take = Callable[[int], Sequence[Sequence[Value]]]
@@ -22,6 +23,10 @@ Take = Callable[[int], Sequence[Sequence[Value]]]
 class ReadRows(Protocol):
     """The rows as of the instant of a transaction, within its scope: a row beyond it is as one that is not
     there, a hidden column as one that does not exist."""
+
+    @property
+    def schema(self) -> Schema:
+        """What the transaction works with: what `Catalogue.load` gave last before it began, to whomever."""
 
     def find(self, table: int, keys: Sequence[Key], columns: Sequence[int]) -> list[list[Value]]:
         """Key + columns of those rows that exist, in no order."""
