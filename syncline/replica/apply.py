@@ -27,7 +27,7 @@ from syncline.replica.edge import as_here
 from syncline.replica.gathered import make_way
 from syncline.replica.gathered import settle as settle_gathered
 from syncline.replica.local import Orphan, orphans, pinned
-from syncline.replica.lost import refuse_lost
+from syncline.replica.lost import forget_since, refuse_lost
 from syncline.replica.noticed import as_named_now, refuse_renamed
 from syncline.replica.outside import Outward, Place, outward_orphans, unsure, waiting_for_parents
 from syncline.replica.overlay import Key, Overlay, merge
@@ -222,7 +222,9 @@ def decide_replaced(work: Work, answer: Answer) -> None:
 
 def take_overrides(work: Work, answer: Answer) -> None:
     if answer.verdict is not None:
-        for group in (*_overrides(work, answer.verdict), *work.unread):
+        overrides = _overrides(work, answer.verdict)
+        forget_since(work.store, {group.table for group in overrides} & work.device.aside.keys())
+        for group in (*overrides, *work.unread):
             learn_group(work, group)
 
 

@@ -98,6 +98,12 @@ def set_aside(store: Store, t: Statements) -> None:
     store.execute("DELETE FROM _sync_held WHERE n = ?", (t.n,))
 
 
+def forget_since(store: Store, numbers: Iterable[int]) -> None:
+    """The hub has decided edits of these tables while they are aside: of what it made of their rows no log
+    tells what was done here. Inside a transaction."""
+    store.executemany("UPDATE _sync_lost SET since = '' WHERE n = ? AND aside = 1", ((n,) for n in numbers))
+
+
 def _ask_again(store: Store) -> None:
     """A recovery begins, or begins again, with the question what became of this file's edits. Inside a
     transaction. See `replica.recovery`, which this must not know."""
@@ -154,6 +160,16 @@ def lost(store: Store) -> dict[int, int]:
 def returned(store: Store) -> set[int]:
     """Those of them that were aside while news came: what others have done since nobody can tell."""
     return {n for (n,) in store.rows("SELECT n FROM _sync_lost WHERE aside = 2")}
+
+
+def returned_since(store: Store) -> dict[str, set[int]]:
+    """Those of them that a program made anew and of which it is known when they were set aside: their
+    numbers, by the watermark of that moment."""
+    found: dict[str, set[int]] = {}
+    sql = "SELECT n, since FROM _sync_lost WHERE aside = 2 AND coalesce(since, '') <> '' AND replaced <> ?"
+    for n, since in store.rows(sql, (CAPTURED,)):
+        found.setdefault(since, set()).add(n)
+    return found
 
 
 def waited(store: Store) -> set[int]:

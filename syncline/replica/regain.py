@@ -23,7 +23,7 @@ from functools import partial
 
 import msgspec
 
-from syncline.errors import SchemaChanged
+from syncline.errors import SchemaChanged, WatermarkRefused
 from syncline.merge.policies import COMPARED
 from syncline.model.values import Value
 from syncline.protocol.flows import Flow
@@ -51,7 +51,7 @@ from syncline.replica.edge import as_here, same_value
 from syncline.replica.filling import clear_filling, fetch_filling, filling
 from syncline.replica.follow import ROUNDS, Overtaken, take_in
 from syncline.replica.freeze import in_flight
-from syncline.replica.lost import forget_lost, lost, returned, waited
+from syncline.replica.lost import forget_lost, lost, returned, returned_since, waited
 from syncline.replica.made import make_lost
 from syncline.replica.overlay import Key, Pending
 from syncline.replica.progress import Progress
@@ -81,12 +81,13 @@ def regain(device: Device, tally: Tally, progress: Progress) -> Flow[None]:
     for _ in range(ROUNDS):
         try:
             fetched = yield from _fetch(device, progress)
+            told = yield from _told_since(device, progress)
             last = yield from fetch_rest(device, None, progress)
         except SchemaChanged:
             last = None
         if last is not None and not _is_of_another_schema(device, last):
             yield from spell_all(device, [t for t in device.tables.values() if t.n in lost(store)])
-            tally.regained += said(device, _compare(device, last, fetched, tally))
+            tally.regained += said(device, _compare(device, last, fetched, told, tally))
             return
         yield from _follow(device, last, tally, progress)
     raise SchemaChanged("the hub's schema changes again and again", remedy="Sync again in a while.")
@@ -215,6 +216,35 @@ def _fetch(device: Device, progress: Progress, start: str = "") -> Flow[str]:
     )
 
 
+def _told_since(device: Device, progress: Progress) -> Flow[set[int]]:
+    """What others have done to tables that came back, since they were set aside: noted for the comparison, as
+    the news of it were passed over. Returns the numbers of those of which the hub's log tells it still.
+    SchemaChanged."""
+    store, told = device.store, set[int]()
+    for since, numbers in returned_since(store).items():
+        forget_stage(device)
+        try:
+            last = yield from fetch_rest(device, None, progress, start=since)
+        except WatermarkRefused:
+            continue
+        if _is_of_another_schema(device, last):
+            raise SchemaChanged("the hub's schema has changed meanwhile")
+        finders = [Finder(device.tables[n], 0) for n in numbers & device.tables.keys()]
+        with store.aside():
+            for finder in finders:
+                finder.begin(store)
+            _note_news(device, last, finders)
+        told |= {finder.t.n for finder in finders}
+    forget_stage(device)
+    return told
+
+
+def _note_news(device: Device, last: Changes, finders: Sequence[Finder]) -> None:
+    for group in _pulled(device, last):
+        for finder in finders:
+            finder.note_news(device.store, group)
+
+
 def _is_of_another_schema(device: Device, last: Changes) -> bool:
     known = device.hub.fingerprint
     return last.schema not in (None, "", known) or is_staged_otherwise(device.store, known)
@@ -229,16 +259,21 @@ def _pulled(device: Device, last: Changes) -> Iterator[Group]:
 # Comparing ------------------------------------------------------------------------------------------------
 
 
-def _compare(device: Device, last: Changes, fetched: str, tally: Tally) -> list[Regained]:
+def _compare(
+    device: Device, last: Changes, fetched: str, told: Collection[int], tally: Tally
+) -> list[Regained]:
+    """`told`: tables that came back, and of which is noted what others did since they were set aside."""
     store, marks = device.store, lost(device.store)
     tables = [t for t in device.tables.values() if t.n in marks]
-    back = returned(store)
+    back = returned(store) - {*told}
     since = waited(store)
-    finders = [Finder(t, marks[t.n], waited=t.n in since) for t in tables if t.n not in back]
+    finders = [
+        Finder(t, marks[t.n], waited=t.n in since, passed_over=t.n in told) for t in tables if t.n not in back
+    ]
     comers = [Comer(t) for t in tables if t.n in back]
     respell_all(device, tables)
     try:
-        _prepare(device, last, fetched, tables, finders)
+        _prepare(device, last, fetched, tables, finders, told)
 
         def relog(work: Work, answer: Answer) -> None:
             for finder in finders:
@@ -303,6 +338,7 @@ def _prepare(
     fetched: str,
     tables: Sequence[Statements],
     finders: Sequence[Finder],
+    told: Collection[int] = (),
 ) -> None:
     store = device.store
     with store.aside():
@@ -310,10 +346,9 @@ def _prepare(
             join.begin(store, t)
         _note_rows(store, {t.n: t for t in tables}, fetched)
         for finder in finders:
-            finder.begin(store)
-        for group in _pulled(device, last):
-            for finder in finders:
-                finder.note_news(store, group)
+            if finder.t.n not in told:
+                finder.begin(store)
+        _note_news(device, last, finders)
         for t in tables:
             join.compare(store, t)
 

@@ -32,7 +32,7 @@ from syncline.replica.store import Store
 from syncline.replica.work import Work
 from syncline.sqlitekit.sql import chained
 
-SETS = ("odd", "back", "computed", "drained", "alone", "past", "absent", "shown")
+SETS = ("odd", "back", "computed", "drained", "alone", "past", "absent", "shown", "told")
 """The sets of keys that a comparison keeps."""
 
 SOME = 200
@@ -77,7 +77,8 @@ def _logged(t: Statements) -> str:
 class Finder:
     """The work on one table. `mark`: the end of its log when the loss was noticed. `is_past_lost`: the file
     has seen changes of others that the centre has lost. They may be offered again, so that no increment is
-    told by comparing: what a counter holds here is kept as a conflict.
+    told by comparing: what a counter holds here is kept as a conflict. `passed_over`: what others have
+    changed is in no page that follows.
 
     begin -> note_news of every pulled group      takes no lock on the file
     find, then show for all tables -> end         inside the transaction
@@ -87,6 +88,7 @@ class Finder:
     mark: int
     is_past_lost: bool = False
     waited: bool = False
+    passed_over: bool = False
     counts: Counter[str] = field(default_factory=Counter)
     _anew: bool = False
     _drained: Drained = field(default_factory=Drained)
@@ -175,6 +177,18 @@ class Finder:
         for name, columns in (("back", list(t.values)), ("computed", computed), ("drained", drained)):
             for rows in self._sets[name].rows(self._hub, columns):
                 learn_group(work, Group(t.n, "U", columns, rows))
+        if self.passed_over:
+            self._show_news(work)
+
+    def _show_news(self, work: Work) -> None:
+        """What others have changed, as the centre has it now, under what was logged."""
+        t, told = self.t, self._sets["told"]
+        told.add(f"SELECT DISTINCT {t.key_columns} FROM {self._news}")
+        for rows in told.rows(self._hub, list(t.values)):
+            learn_group(work, Group(t.n, "U", list(t.values), rows))
+        told.remove(f"SELECT {t.key_columns} FROM {self._hub}")
+        for keys in told.in_batches():
+            learn_group(work, Group(t.n, "D", [], [list(key) for key in keys]))
 
     @property
     def _hub(self) -> str:
