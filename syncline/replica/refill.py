@@ -207,6 +207,8 @@ def _compare(store: Store, t: Statements) -> None:
         store.execute(f"DROP TABLE IF EXISTS {name}")
         store.execute(f"CREATE TABLE {name} ({t.key_columns}, PRIMARY KEY ({t.key_columns})) WITHOUT ROWID")
     columns = columns_of(store, t.table.name)
+    if any(column.name not in columns for column in t.table.columns):
+        raise StoreBusy(f"{store.path}: the application altered {t.table.name} while this was going on")
     unequal = [differs(columns[column.name], "m", "f") for column in t.table.values.values()]
     same = f" AND NOT ({' OR '.join(unequal)})" if unequal else ""
     store.execute(

@@ -19,6 +19,8 @@ from syncline.errors import (
     Conflict,
     Forbidden,
     SchemaChanged,
+    StoreBusy,
+    StoreObstacle,
     SynclineError,
     TransportError,
     Unauthenticated,
@@ -33,6 +35,7 @@ from syncline.replica.device import Device
 from syncline.replica.follow import ROUNDS, Overtaken, take_in
 from syncline.replica.freeze import Frozen, in_flight, is_complete
 from syncline.replica.lost import notice, refuse_unfit, unable
+from syncline.replica.noticed import notice_all
 from syncline.replica.pending import pending_edits
 from syncline.replica.progress import Progress
 from syncline.replica.pull import carried_pull, fetch_rest
@@ -102,6 +105,9 @@ def _recovering(
                 yield from _made_good(device, tally, progress)
                 yield from verb()
         except SynclineError as error:
+            if attempt < RECOVERIES and _met_altered(device, error):
+                notice_all(device)
+                continue
             if error.code not in REASONS or attempt == RECOVERIES:
                 wait(device, rejected(device, tally.before))
                 raise
@@ -112,6 +118,13 @@ def _recovering(
     tally.rejected = rejected(device, tally.before)
     wait(device, rejected(device) if tally.recovered else tally.rejected)
     tally.waiting = tuple(waiting(device, TOLD))
+
+
+def _met_altered(device: Device, error: SynclineError) -> bool:
+    """Whether a verb met a table that the application has altered in the middle of it, as its columns were
+    before: it goes on with the table as it is now."""
+    is_met = isinstance(error, StoreBusy | StoreObstacle)
+    return is_met and device.store.value("PRAGMA schema_version") != device.schema_version
 
 
 def _made_good(device: Device, tally: Tally, progress: Progress) -> Flow[None]:
