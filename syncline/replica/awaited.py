@@ -11,7 +11,7 @@ from syncline.model.values import Value
 from syncline.replica.above import Above, above_of, packed_above
 from syncline.replica.device import Device
 from syncline.replica.edges import parent_columns
-from syncline.replica.meanwhile import Kept, is_meant, is_there, made_for
+from syncline.replica.meanwhile import Kept, is_meant, is_there, made_for, said
 from syncline.replica.overlay import Key
 from syncline.replica.refusal import depends_on
 from syncline.replica.rejected import find, kept_edit
@@ -83,9 +83,7 @@ def refer_to_rest(device: Device, number: int) -> None:
 
 def _pointed(device: Device, kept: Kept) -> Iterator[tuple[Statements, Mapping[str, Value]]]:
     """The tables that an edit refers to, and what it says of the row there."""
-    values = dict(zip(kept.t.table.key, kept.key, strict=True))
-    for i, value in zip(kept.edit["columns"], kept.edit["values"], strict=False):
-        values[kept.t.table.values[i].name] = value
+    values = said(device.store, kept.t, kept.key, kept.edit)
     for fk in kept.t.table.foreign_keys:
         parent = device.named(fk.parent)
         written = [values.get(name) for name in fk.columns]

@@ -9,34 +9,42 @@ log of the centre need not tell: it may begin after the other was inserted.
 from __future__ import annotations
 
 from syncline.merge.policies import KEY_TAKEN, PARENT_REJECTED
-from syncline.replica.above import above_of
+from syncline.replica.above import Above, above_of
 from syncline.replica.device import Device
 from syncline.replica.overlay import Key
-from syncline.replica.refusal import refuse_later, refuse_taken
+from syncline.replica.refusal import depends_on, refuse_deletes, refuse_later, refuse_taken
 from syncline.replica.rejected import newest_before_recovery
 from syncline.replica.store import unpack
 from syncline.replica.work import Work
 
+Place = tuple[int, Key]
+"""A table's number, and the key of a row."""
+
 
 def refuse_lingering(work: Work) -> None:
     """Refuse what is pending of such rows and of what points at them."""
-    for n, keys in _lingering(work.device).items():
-        t = work.device.tables.get(n)
-        if t is not None:
-            with work.store.undecoded():  # nobody has looked yet whether all that was made since is text
-                refuse_later(work, t, list(keys))
-                refuse_taken(work, t, [key for key, is_taken in keys.items() if is_taken])
+    tables, found = work.device.tables, dict[int, dict[Key, Above | None]]()
+    for (n, key), above in lingering(work.device).items():
+        found.setdefault(n, {})[key] = above
+    for n, keys in found.items():
+        t = tables.get(n)
+        if t is None:
+            continue
+        hanging = {key: above for key, above in keys.items() if above is not None and above.n in tables}
+        with work.store.undecoded():  # nobody has looked yet whether all that was made since is text
+            refuse_later(work, t, list(keys))
+            refuse_taken(work, t, [key for key, above in keys.items() if above is None])
+            refuse_deletes(work, t, {key: depends_on(tables[a.n], a.key) for key, a in hanging.items()})
 
 
-def _lingering(device: Device) -> dict[int, dict[Key, bool]]:
-    """The keys of new rows that are rejected since the recovery began, by table: those whose keys are
-    another's (True), and those that hang on them."""
-    found: dict[int, dict[Key, bool]] = {}
+def lingering(device: Device) -> dict[Place, Above | None]:
+    """The new rows that are rejected since the recovery began, for another's row has their key (None), or
+    with the row that they hang on."""
+    found: dict[Place, Above | None] = {}
     before = newest_before_recovery(device.store)
     if before is None:
         return found
-    below: dict[tuple[int, Key], list[tuple[int, Key]]] = {}
-    todo: list[tuple[int, Key]] = []
+    below: dict[Place, list[Place]] = {}
     sql = (
         "SELECT n, key, code, parent FROM _sync_rejected WHERE id > ? AND op IN ('I', 'R')"
         " AND code IN (?, ?) ORDER BY id"
@@ -44,12 +52,12 @@ def _lingering(device: Device) -> dict[int, dict[Key, bool]]:
     for n, packed, code, parent in device.store.rows(sql, (before, KEY_TAKEN, PARENT_REJECTED)):
         key, above = tuple(unpack(packed)), above_of(device, parent)
         if code == KEY_TAKEN:
-            found.setdefault(n, {})[key] = True
-            todo.append((n, key))
+            found[n, key] = None
         elif above is not None:
             below.setdefault((above.n, above.key), []).append((n, key))
-    for place in todo:  # which grows meanwhile
-        for n, key in below.pop(place, ()):
-            found.setdefault(n, {}).setdefault(key, False)
-            todo.append((n, key))
+    for place in (todo := list(found)):  # which grows meanwhile
+        for one in below.pop(place, ()):
+            if one not in found:
+                found[one] = Above(*place)
+                todo.append(one)
     return found

@@ -23,7 +23,7 @@ from syncline.replica.overruled import is_alike
 from syncline.replica.retried import IS_RETRIED
 from syncline.replica.statements import Statements
 from syncline.replica.stayed import State, held_back
-from syncline.replica.store import pack, quote
+from syncline.replica.store import Store, pack, quote
 
 ELSEWHERE = "Make the change again where it belongs, if it is still wanted, then discard this one."
 SYNC_FIRST = "Sync first, so that the other edits of the row are sent by themselves, then retry this one."
@@ -158,9 +158,7 @@ def _others(kept: Kept, row: State) -> Iterator[str]:
 def parents(device: Device, kept: Kept) -> Iterator[tuple[Statements, Key, Mapping[str, Value]]]:
     """The rows that the edit points at: table and key, and the columns by which it does. Of another way than
     by the key only the one that it was rejected because of is known."""
-    values = dict(zip(kept.t.table.key, kept.key, strict=True))
-    for i, value in zip(kept.edit["columns"], kept.edit["values"], strict=False):
-        values[kept.t.table.values[i].name] = value
+    values = said(device.store, kept.t, kept.key, kept.edit)
     for fk in kept.t.table.foreign_keys:
         parent = device.named(fk.parent)
         if parent is None or not values.keys() >= set(fk.columns):
@@ -186,6 +184,22 @@ def names_key(
             if dict(named) == wanted:
                 return True
     return False
+
+
+def said(store: Store, t: Statements, key: Sequence[Value], edit: Mapping[str, Any]) -> dict[str, Value]:
+    """What an edit says of its row, by the names of columns. Where it writes a part of a foreign key, the
+    rest of that is as the row has it."""
+    pairs = zip(edit["columns"], edit["values"], strict=False)
+    written = {t.table.values[i].name: value for i, value in pairs if i in t.table.values}
+    values = {**dict(zip(t.table.key, key, strict=True)), **written}
+    parts = [fk.columns for fk in t.table.foreign_keys if not written.keys().isdisjoint(fk.columns)]
+    if any(not values.keys() >= set(columns) for columns in parts):
+        row = store.row(t.select, list(key))
+        state = {} if row is None else t.state_of(row)
+        here = {t.table.values[i].name: value for i, value in state.items()}
+        for name in {name for columns in parts for name in columns} & here.keys():
+            values.setdefault(name, here[name])
+    return values
 
 
 def has_parents(device: Device, kept: Kept) -> bool:

@@ -8,7 +8,7 @@ cuts then. What the rows held before is no longer known; how they are is, withou
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -37,7 +37,12 @@ from syncline.replica.statements import Statements
 from syncline.replica.store import Store, queries
 
 NO_PAST = Past()
+Withhold = Callable[[Device, Sequence[tuple[int, int]]], None]
 _OUTBOX = queries("syncline.replica", "freeze.sql")
+
+
+def _nothing(device: Device, parts: Sequence[tuple[int, int]]) -> None:
+    """What is withheld if nobody says."""
 
 
 def is_offered(store: Store) -> bool:
@@ -58,14 +63,16 @@ def offered_marks(store: Store) -> tuple[bytes, bytes | None]:
     return (b"", None) if row is None else (row[0] or b"", row[1])
 
 
-def offer_next(device: Device, base: str, past: Past = NO_PAST) -> bool:
+def offer_next(device: Device, base: str, past: Past = NO_PAST, withhold: Withhold = _nothing) -> bool:
     """Make the oldest push that the centre has lost the one in flight; False if there is none.
 
     It stands on what it stood on, or on `base` if that is not known. `past` are the schemas that the hub has
-    lost. Inside a transaction. A large push is one again, in its chunks.
+    lost. `withhold` takes out of its parts what is not offered. Inside a transaction. A large push is one
+    again, in its chunks.
     """
     store = device.store
     while parts := next_lost(store):
+        withhold(device, parts)
         number = parts[0][0]
         (stamps, marks), taken = kept_marks(store, number), made(store, number)
         chunks = [chunk for place in parts if (chunk := _rewritten(device, place, past)) is not None]

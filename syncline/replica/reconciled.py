@@ -378,7 +378,7 @@ def _take_apart(device: Device, number: int, learned: Learned, come: _Come) -> b
     as of now. Of a row of which a part has come, the change is kept for a person; of all of them, if nobody
     knows which stamps are whose. Returns whether anything is left that is to be offered."""
     store, stamps = device.store, kept_stamps(device.store, number)
-    rows = _whose(device, number)
+    rows = whose_rows(device, number)
     if come.has(stamps) or rows is None:
         if not come.has(stamps):
             _set_aside(device, number, IN_PART)
@@ -390,30 +390,33 @@ def _take_apart(device: Device, number: int, learned: Learned, come: _Come) -> b
     in_part = {place for place, own in rows.items() if come.has(own) is None}
     if there:
         other = split(store, number)
-        _leave_out(device, other, rows, rows.keys() - there)
+        leave_out(device, other, rows, rows.keys() - there)
         _keep_refused(device, other, {stamp for place in there for stamp in each_stamp(rows[place])}, learned)
         found_again(store, other, learned.horizon, learned.decided)
     for place in parts_of(store, number) if in_part else ():
-        for change in _changes(device, read_part(store, place)):
+        for change in changes(device, read_part(store, place)):
             where = change[0], tuple(change[1])
             if where in in_part:
-                _keep_change(device, change, IN_PART, Made(None, rows[where]))
-    _leave_out(device, number, rows, there | in_part)
+                keep_change(device, change, IN_PART, Made(None, rows[where]))
+    leave_out(device, number, rows, there | in_part)
     if len(rows) > len(there | in_part):
         return True
     forget_sent(store, number)
     return False
 
 
-def _leave_out(device: Device, number: int, rows: Mapping[Place, bytes], without: Collection[Place]) -> None:
-    """These rows are in a kept push no more."""
+def leave_out(
+    device: Device, number: int, rows: Mapping[Place, bytes] | None, without: Collection[Place]
+) -> None:
+    """These rows are in a kept push no more. `rows`: the stamps of each, if they are known row by row."""
     for place in parts_of(device.store, number) if without else ():
         refused = [*read_part(device.store, place).refused, *([n, list(key)] for n, key in without)]
         note_refused(device.store, place, refused)
-    tell_less(device.store, number, {stamp for place in without for stamp in each_stamp(rows[place])})
+    if rows is not None:
+        tell_less(device.store, number, {stamp for place in without for stamp in each_stamp(rows[place])})
 
 
-def _whose(device: Device, number: int) -> dict[Place, bytes] | None:
+def whose_rows(device: Device, number: int) -> dict[Place, bytes] | None:
     """The stamps of each row of a kept push that was not rejected, if they are known row by row."""
     store = device.store
     parts = parts_of(store, number)
@@ -431,7 +434,7 @@ Change = tuple[int, list[Value], PushOp, Sequence[int], list[Value]]
 """Table number, key as it was sent, operation, columns, the row as it is in the file."""
 
 
-def _changes(device: Device, part: Part) -> Iterator[Change]:
+def changes(device: Device, part: Part) -> Iterator[Change]:
     """What a part of a kept push would change, but for what was rejected."""
     refused = {(n, tuple(key)) for n, key in part.refused}
     for group in open_push(part.body, part.digest):
@@ -443,23 +446,23 @@ def _changes(device: Device, part: Part) -> Iterator[Change]:
                 yield group.table, sent[:arity], op, group.columns, row
 
 
-def _keep_change(device: Device, change: Change, reason: Reason, made: Made) -> None:
+def keep_change(device: Device, change: Change, reason: Reason, made: Made) -> None:
     n, _, op, columns, row = change
     arity = device.arity(n)
     keep_rejected(device, n, tuple(row[:arity]), op, (columns, row[arity:], []), reason, made)
 
 
-def _made(stamps: bytes, rows: Mapping[Place, bytes] | None, change: Change) -> Made:
+def made_by(stamps: bytes, rows: Mapping[Place, bytes] | None, change: Change) -> Made:
     """The stamps of a change of a kept push; all of the push, if those are not known row by row."""
     own = None if rows is None else rows.get((change[0], tuple(change[1])))
     return Made(None, stamps, PUSH) if own is None else Made(None, own)
 
 
 def _set_aside(device: Device, number: int, reason: Reason) -> None:
-    stamps, rows = kept_stamps(device.store, number), _whose(device, number)
+    stamps, rows = kept_stamps(device.store, number), whose_rows(device, number)
     for place in parts_of(device.store, number):
-        for change in _changes(device, read_part(device.store, place)):
-            _keep_change(device, change, reason, _made(stamps, rows, change))
+        for change in changes(device, read_part(device.store, place)):
+            keep_change(device, change, reason, made_by(stamps, rows, change))
     forget_sent(device.store, number)
 
 
@@ -472,17 +475,17 @@ def _keep_refused(device: Device, number: int, stamps: set[bytes], learned: Lear
         for one in rejected
         if not stamps.isdisjoint(those) and not one.columns
     }
-    sent, rows = kept_stamps(device.store, number), _whose(device, number) if told else None
+    sent, rows = kept_stamps(device.store, number), whose_rows(device, number) if told else None
     gone = set[bytes]()
     for place in parts_of(device.store, number) if told else ():
         part = read_part(device.store, place)
         refused = list(part.refused)
-        for change in _changes(device, part):
+        for change in changes(device, part):
             rejection = told.get((change[0], tuple(change[1])))
             if rejection is not None:
                 reason = reason_of(as_here(device, rejection))
-                made = _made(sent, rows, change)
-                _keep_change(device, change, reason, made)
+                made = made_by(sent, rows, change)
+                keep_change(device, change, reason, made)
                 gone.update(each_stamp(made.stamps) if made.part is None else ())
                 refused.append([change[0], change[1]])
         if len(refused) > len(part.refused):

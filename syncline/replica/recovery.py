@@ -42,6 +42,7 @@ from syncline.replica.sent import sweep_sent
 from syncline.replica.session import register
 from syncline.replica.store import Store
 from syncline.replica.tally import Tally
+from syncline.replica.withheld import withhold
 from syncline.replica.work import Work
 
 logger = logging.getLogger("syncline.replica")
@@ -198,7 +199,7 @@ def _offer(device: Device, recovery: Recovery, tally: Tally, progress: Progress)
     store = device.store
     if in_flight(store) is None:
         with store.transaction():
-            found = offer_next(device, recovery.base, Past.read(recovery.past))
+            found = offer_next(device, recovery.base, Past.read(recovery.past), withhold)
         if not found:
             discard_fresh(store)  # a file begun before what was offered now would lack it
             with store.transaction():

@@ -304,9 +304,21 @@ def refuse_below(work: Work, found: Sequence[tuple[Statements, Mapping[Key, Reas
 def refuse_taken(work: Work, t: Statements, keys: Sequence[Key]) -> None:
     """Refuse what is pending of rows whose keys are another's in the centre: it was written into those of
     this file, which are rejected."""
-    reason = Reason(KEY_TAKEN, f"table {t.table.name}: another row was inserted under this key", _OF_TAKEN)
     work.overlay.forget()
-    _refuse(work, t, dict.fromkeys(keys, reason))
+    _refuse(work, t, dict.fromkeys(keys, another_s(t)))
+
+
+def refuse_deletes(work: Work, t: Statements, reasons: Mapping[Key, Reason]) -> None:
+    """Refuse the pending deletes of rows that are rejected with those that they hang on: nothing points there
+    any more that would tell, and the centre may have rows of these keys, which are others."""
+    work.overlay.forget()
+    pending = work.overlay.pending(t, list(reasons))
+    _refuse(work, t, {row.key: reasons[row.key] for row in pending if row.kind == "D"})
+
+
+def another_s(t: Statements) -> Reason:
+    """Why an edit is refused of a row whose key is another's in the centre."""
+    return Reason(KEY_TAKEN, f"table {t.table.name}: another row was inserted under this key", _OF_TAKEN)
 
 
 def _points_as_before(work: Work, t: Statements, key: Key, edits: Edits) -> bool:

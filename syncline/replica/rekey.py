@@ -15,6 +15,7 @@ from syncline.replica.awaited import awaited, is_counted, ready, refer_to_rest
 from syncline.replica.device import Device
 from syncline.replica.edges import parent_columns
 from syncline.replica.meant import follow
+from syncline.replica.meanwhile import said
 from syncline.replica.overlay import Key
 from syncline.replica.rejected import check_points, find, following, putting_back, retry_now
 from syncline.replica.reports import RetriedEdit
@@ -224,7 +225,8 @@ def _pointing(device: Device, row: _Moved, eligible: list[int]) -> Iterator[_Chi
             continue
         edit, before = unpack(kept), unpack(packed)
         after, written = list(before), list(edit["values"])
-        moves = [_moved(child.table, fk, row, after, edit) for fk in child.table.foreign_keys]
+        rest = said(store, child, before, edit)
+        moves = [_moved(child.table, fk, row, (after, edit, rest)) for fk in child.table.foreign_keys]
         if True in moves:
             stays = op in "IR" and after == before and _stays(store, child, before, edit, written)
             edit["moved"] = [*(one for one in edit.get("moved", ()) if one != old), new]
@@ -259,13 +261,22 @@ def _rename_earlier(device: Device, number: int, row: _Moved) -> None:
     sql = "SELECT id, n, key, edit, parent FROM _sync_rejected WHERE id < ? AND code NOT IN (?, ?)"
     for one, n, packed, body, parent in device.store.rows(sql, (number, KEY_TAKEN, PARENT_REJECTED)):
         table, key, edit = device.known(n), unpack(packed), unpack(body)
-        if table is not None and True in [_moved(table, fk, row, key, edit) for fk in table.foreign_keys]:
+        if table is None:
+            continue
+        rest = said(device.store, device.tables[n], key, edit) if n in device.tables else {}
+        if True in [_moved(table, fk, row, (key, edit, rest)) for fk in table.foreign_keys]:
             device.store.execute(_MOVE, (pack(key), pack(edit), parent, one))
 
 
-def _moved(child: TableSchema, fk: ForeignKey, row: _Moved, key: list[Value], edit: dict[str, Any]) -> bool:
+def _moved(
+    child: TableSchema,
+    fk: ForeignKey,
+    row: _Moved,
+    told: tuple[list[Value], dict[str, Any], Mapping[str, Value]],
+) -> bool:
     """Write the new key into key and values of an edit whose foreign key has the old one; whether it
-    points at the row. By other columns it does so as before."""
+    points at the row. By other columns it does so as before. `told`: key, edit, and what that says."""
+    key, edit, rest = told
     t, target = row.t, parent_columns(fk, row.t)
     if fk.parent != t.table.name:
         return False
@@ -276,6 +287,8 @@ def _moved(child: TableSchema, fk: ForeignKey, row: _Moved, key: list[Value], ed
             places.append((key, child.key.index(name)))
         elif own[name] in edit["columns"][: len(edit["values"])]:
             places.append((edit["values"], edit["columns"].index(own[name])))
+        else:
+            places.append(([rest.get(name)], 0))
     known = {**row.held, **dict(zip(t.table.key, row.old, strict=True))}
     wanted = [known.get(name) for name in target]
     if None in wanted or [values[i] for values, i in places] != wanted:

@@ -27,7 +27,7 @@ from syncline.replica.identity import provenance, told
 from syncline.replica.meant import note_meant
 from syncline.replica.offer import offered_marks
 from syncline.replica.overlay import Key, Pending, kind_of
-from syncline.replica.refusal import refuse_children, refuse_later, refuse_taken
+from syncline.replica.refusal import refuse_children, refuse_deletes, refuse_later, refuse_taken
 from syncline.replica.refused import as_here, reason_of
 from syncline.replica.rejected import HELD, Made, keep_rejected
 from syncline.replica.retried import forget_retried, told_by
@@ -106,8 +106,10 @@ def _refuse_later(
         if t is not None:
             with work.store.undecoded():  # nobody has looked yet whether all that was made since is text
                 refuse(work, t, [inward_key(t, rejection.key) for rejection in rejections])
-                taken = [rejection for rejection in rejections if rejection.code == KEY_TAKEN]
-                refuse_taken(work, t, [inward_key(t, rejection.key) for rejection in taken])
+                here = [as_here(work.device, rejection) for rejection in rejections]
+                refuse_taken(work, t, [tuple(one.key) for one in here if one.code == KEY_TAKEN])
+                hanging = {tuple(one.key): reason_of(one) for one in here if one.code == PARENT_REJECTED}
+                refuse_deletes(work, t, hanging)
 
 
 def _taken(work: Work, verdict: Verdict) -> list[Rejection]:

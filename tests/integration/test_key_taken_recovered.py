@@ -3,6 +3,7 @@ before the centre's log could say so (laws L2 and L3)."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,8 +23,12 @@ DDL = (
     " note TEXT, FOREIGN KEY (customer, code) REFERENCES site (customer, code))",
     "INSERT INTO customer VALUES (1, 'of both', 0, 'x')",
     "INSERT INTO site VALUES (1, 'a', 'of both')",
+    "INSERT INTO visit VALUES ('old', 1, 'a', 'of both')",
 )
-CENTRAL = ("INSERT INTO customer VALUES (2, 'of the centre', 100, 'x')",)
+CENTRAL = (
+    "INSERT INTO customer VALUES (2, 'of the centre', 100, 'x')",
+    "INSERT INTO site VALUES (2, 'a', 'of the centre')",
+)
 NEW = (
     "INSERT INTO customer VALUES (2, 'of the device', 1, 'y')",
     "INSERT INTO site VALUES (2, 'a', 'of the device')",
@@ -34,6 +39,12 @@ EDITS = (
     "UPDATE site SET city = city || ', edited' WHERE customer = 2",
     "UPDATE visit SET note = note || ', edited' WHERE id = 'v'",
     "INSERT INTO visit VALUES ('w', 2, 'a', 'later')",
+)
+LATER = (
+    ("UPDATE customer SET name = name || ', edited', n = n + 4 WHERE id = 2",),
+    NEW[1:],
+    ("UPDATE visit SET note = note || ', edited' WHERE id = 'v'",),
+    ("UPDATE visit SET customer = 2 WHERE id = 'old'",),
 )
 Meanwhile = Callable[[str, int], None]
 
@@ -94,8 +105,8 @@ class Site:
 
 THEIRS: dict[str, list[tuple[object, ...]]] = {
     "customer": [(1, "of both", 0), (2, "of the centre", 100)],
-    "site": [(1, "a", "of both")],
-    "visit": [],
+    "site": [(1, "a", "of both"), (2, "a", "of the centre")],
+    "visit": [("old", 1, "a", "of both")],
 }
 
 
@@ -132,8 +143,8 @@ def comes_in(site: Site, replica: syncline.Replica) -> None:
     replica.retry(next(edit.id for edit in replica.rejected() if edit.code == "key_taken"), new_key=True)
     replica.sync()
     assert site.rows()["customer"][:2] == THEIRS["customer"]
-    assert {row[1] for row in site.rows()["visit"]} == {3}
-    assert {row[0] for row in site.rows()["site"]} == {1, 3}
+    assert {row[0]: row[1] for row in site.rows()["visit"]} == {"old": 1, "v": 3, "w": 3}
+    assert {row[0] for row in site.rows()["site"]} == {1, 2, 3}
     assert replica.verify().equal
 
 
@@ -236,7 +247,7 @@ def test_l2_a_row_that_was_deleted_under_a_taken_key_does_not_take_the_other_s_w
 
     def meanwhile(name: str, number: int) -> None:
         if number == 4:
-            sql(site.file, "DELETE FROM visit", "DELETE FROM site WHERE customer = 2")
+            sql(site.file, "DELETE FROM visit WHERE id = 'v'", "DELETE FROM site WHERE customer = 2")
             sql(site.file, "DELETE FROM customer WHERE id = 2")
 
     site.meanwhile = meanwhile
@@ -248,4 +259,33 @@ def test_l2_a_row_that_was_deleted_under_a_taken_key_does_not_take_the_other_s_w
             ("I", "key_taken"),
             ("D", "key_taken"),
         ]
+        assert replica.verify().equal
+
+
+def test_l2_what_followed_a_new_row_is_not_offered_to_the_other_s_of_a_centre_that_was_put_back(
+    tmp_path: Path,
+) -> None:
+    """Each of the edits had a push of its own, and the centre has lost all of them."""
+    site = Site(tmp_path)
+    sql(site.central, f"VACUUM INTO '{tmp_path}/before.db'")
+    for statements in ((NEW[0],), *LATER):
+        sql(site.file, *statements)
+        with site.device() as replica:
+            replica.sync()
+    for end in ("-wal", "-shm"):
+        Path(f"{site.central}{end}").unlink(missing_ok=True)
+    shutil.copy(tmp_path / "before.db", site.central)
+    sql(site.central, *CENTRAL)
+    with site.device() as replica:
+        assert replica.sync().recovered is not None
+        replica.sync()
+        assert kept(replica) == sorted([*KEPT[:3], *KEPT[4:6], ("visit", "old", "U", "parent_rejected")])
+        assert site.rows() == THEIRS
+        replica.retry(next(edit.id for edit in replica.rejected() if edit.op == "I"), new_key=True)
+        for edit in replica.rejected():
+            if edit.table != "customer":
+                replica.retry(edit.id)
+        replica.sync()
+        assert site.rows()["visit"] == [("old", 3, "a", "of both"), ("v", 3, "a", "of the device, edited")]
+        assert [row[2] for row in site.rows()["customer"]] == [0, 100, 1]
         assert replica.verify().equal
