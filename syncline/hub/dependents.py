@@ -182,6 +182,15 @@ def pointing_at(
     return found
 
 
+def rest_of_keys(schema: Schema, stage: Stage) -> list[int]:
+    """The columns of foreign keys of which staged updates write a part, and not these."""
+    table = schema.by_number[stage.table]
+    written = {table.values[i].name for i in stage.columns} if stage.form == "update" else set[str]()
+    keys = [fk.columns for fk in table.foreign_keys if not written.isdisjoint(fk.columns)]
+    names = {name for columns in keys for name in columns} - written
+    return [i for i, column in table.values.items() if column.name in names]
+
+
 def held_by(schema: Schema, stage: Stage, rows: Iterable[int]) -> dict[RowId, Held]:
     """What staged rows hold by the names of columns; nothing of a table at which foreign keys point by its
     primary key alone."""

@@ -15,7 +15,7 @@ from syncline.hub.accept import Part
 from syncline.hub.bases import Bases, File, compared, not_own
 from syncline.hub.clocks import keep_order, note_claims
 from syncline.hub.contract import Form, Key, Rival, Stage, WriteTransaction, codes
-from syncline.hub.dependents import Held, RowId, held_by, pointing_at, row_id
+from syncline.hub.dependents import Held, RowId, held_by, pointing_at, rest_of_keys, row_id
 from syncline.hub.respelled import as_there
 from syncline.hub.returned import ReturnedRows
 from syncline.merge.again import decide_again
@@ -216,7 +216,8 @@ def reject_dependents(
     sent."""
     below: set[RowId] = set()
     settled.held |= among.held
-    for stage, row, parent in pointing_at(schema, settled.stages, among.taken, _met(sent), settled.held):
+    stages = _completed(transaction, schema, settled.stages) if among.taken else []
+    for stage, row, parent in pointing_at(schema, stages, among.taken, _met(sent), settled.held):
         name = schema.by_number[parent[0]].name
         detail = f"depends on the row of {name} with key {list(parent[1])!r}, which was rejected"
         why = Reject(detail, code=codes.PARENT_REJECTED, remedy=codes.remedy_of(codes.PARENT_REJECTED))
@@ -237,6 +238,25 @@ def reject_dependents(
         if numbers:
             stage.discarded.update(numbers)
             transaction.rows.discard(stage, numbers)
+
+
+def _completed(transaction: WriteTransaction, schema: Schema, stages: Sequence[Stage]) -> list[Stage]:
+    """The stages, where updates write a part of a foreign key with the rest of it as the rows have it."""
+    found = []
+    for stage in stages:
+        columns, arity = rest_of_keys(schema, stage), len(schema.by_number[stage.table].key)
+        if columns and not stage.held:
+            keys = [tuple(row[:arity]) for row in stage.rows]
+            rows = {
+                tuple(row[:arity]): row[arity:]
+                for row in transaction.rows.find(stage.table, list(dict.fromkeys(keys)), columns)
+            }
+            nothing = [None] * len(columns)
+            whole = [[*row, *rows.get(key, nothing)] for row, key in zip(stage.rows, keys, strict=True)]
+            found.append(replace(stage, columns=[*stage.columns, *columns], rows=whole))
+        else:
+            found.append(stage)
+    return found
 
 
 def _held_by_taken(schema: Schema, settled: Settled, sent: Sequence[Stage]) -> dict[RowId, Held]:

@@ -433,6 +433,41 @@ def test_what_points_at_a_row_whose_key_has_a_taken_one_in_it_waits_too_though_t
         ]
 
 
+@pytest.mark.parametrize("is_child_first", [False, True])
+def test_a_visit_of_which_a_part_of_its_foreign_key_was_written_waits_with_its_site(
+    chain: tuple[syncline.Replica, ...], is_child_first: bool
+) -> None:
+    """The push does not say the rest of it: that is as the row has it."""
+    a, b = chain
+    before = ("INSERT INTO cust VALUES (9, 'both')", "INSERT INTO site VALUES (9, 'HQ', 'there')")
+    sql(a.file, *before, "INSERT INTO visit VALUES ('old', 9, 'HQ', 'of both')")
+    a.sync()
+    b.sync()
+    for replica, who in ((a, "Anna"), (b, "Berta")):
+        sql(replica.file, f"INSERT INTO cust VALUES (10, '{who}')")
+        sql(replica.file, f"INSERT INTO site VALUES (10, 'HQ', '{who}')")
+    sql(b.file, "UPDATE visit SET cust = 10 WHERE id = 'old'")
+    a.sync()
+    b.sync()
+    kept = [(edit.table, edit.op, edit.code, edit.parent) for edit in b.rejected()]
+    assert kept == [
+        ("cust", "I", "key_taken", None),
+        ("site", "I", "parent_rejected", ("cust", (10,))),
+        ("visit", "U", "parent_rejected", ("site", (10, "HQ"))),
+    ]
+    assert sql(b.file, "SELECT cust FROM visit") == [(9,)]
+    if is_child_first:
+        with pytest.raises(UsageError, match="is another's"):
+            b.retry(b.rejected()[2].id)
+    b.retry(b.rejected()[0].id, new_key=True)
+    b.sync()
+    a.sync()
+    assert codes(b) == []
+    for replica in (a, b):
+        assert sql(replica.file, "SELECT city FROM site JOIN visit USING (cust, code)") == [("Berta",)]
+        assert replica.verify().equal
+
+
 def test_a_visit_whose_customer_and_site_were_discarded_is_not_given_to_the_other_s(
     chain: tuple[syncline.Replica, ...],
 ) -> None:
