@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ from syncline.hub.contract.kept import as_kept
 from syncline.hub.dependents import RowId
 from syncline.merge.decide import Note, is_default
 from syncline.model.clock import clamp, tick
+from syncline.model.forms import spelling_of
 from syncline.model.plain import from_plain, to_plain
 from syncline.model.schema import Schema, TableSchema
 from syncline.model.values import Value, identical
@@ -86,6 +88,8 @@ def resolve(transaction: WriteTransaction, schema: Schema, request: Resolve) -> 
     if request.take == "hub" and _stays_gone(transaction, table, note):
         chosen = None
     else:
+        if request.take == "value":
+            chosen = _spelled(table, note, chosen)
         unknown = _unknown(table, note, request.take, chosen)
         if request.take != "hub" or not _is_held(transaction, table, note, chosen, unknown):
             _write(transaction, table, note, chosen, unknown)
@@ -100,6 +104,21 @@ def _chosen(request: Resolve, note: ConflictNote) -> Any:
         check_cells([value] if isinstance(value, list) else [[value]])
         return value
     return {"hub": note.hub, "sent": note.sent, "base": note.base}[request.take]
+
+
+def _spelled(table: TableSchema, note: ConflictNote, chosen: Any) -> Any:
+    """What a person wrote, as the types of the columns say."""
+    if isinstance(chosen, list):
+        return [_value(table, *one) for one in zip(note.columns, chosen, strict=False)] + chosen[
+            len(note.columns) :
+        ]
+    return chosen if note.column is None else _value(table, note.columns[0], chosen)
+
+
+def _value(table: TableSchema, number: int, value: Value) -> Value:
+    column = table.values.get(number)
+    spelling = None if column is None else spelling_of(replace(column, form=""))  # devices have the forms
+    return value if spelling is None else spelling.outward(value)
 
 
 def _stays_gone(transaction: WriteTransaction, table: TableSchema, note: ConflictNote) -> bool:

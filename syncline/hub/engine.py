@@ -54,6 +54,7 @@ from syncline.model.clock import milliseconds
 from syncline.model.collector import resting
 from syncline.model.finding import Finding
 from syncline.model.forms import chosen
+from syncline.model.native import carried
 from syncline.model.schema import Schema
 from syncline.model.scope import UNBOUNDED
 from syncline.protocol import messages as m
@@ -401,10 +402,10 @@ class Hub:
 
     def resolve(self, number: int, take: str, value: Any = None) -> m.ConflictNote:
         """Decide conflict `number`, an open one or anew one that was settled: take `hub`, `sent`, `base`, or
-        `value`."""
+        `value`, which may be a bool, Decimal, UUID, date, time or datetime. ValueRefused for what is none."""
         if take not in ("hub", "sent", "base", "value"):
             raise ConfigurationError(f"take is hub, sent, base or value, not {take!r}", code="usage")
-        note = self.handle(OPERATOR, m.Resolve(number, take, value))  # type: ignore[arg-type]
+        note = self.handle(OPERATOR, m.Resolve(number, take, carried(value)))  # type: ignore[arg-type]
         assert isinstance(note, m.ConflictNote), "the handler answers as the route says"
         return note
 

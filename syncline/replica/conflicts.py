@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from syncline.errors import ReplicaOfAnother, ReplicaRevoked, UnknownReplica, UsageError
+from syncline.model.native import carried
 from syncline.protocol.flows import Flow
 from syncline.protocol.messages import ConflictNote, ConflictsAnswer, ConflictsQuery, Resolve
 from syncline.replica.session import ask
@@ -66,7 +67,7 @@ def resolve(store: Store, number: int, take: str, value: Any = None) -> Flow[Con
             f"conflict {number} was noted by this replica, the hub does not know it",
             remedy="Write the value you want into the table; the next sync sends it.",
         )
-    request = Resolve(number, take, value, _maker(store, number))  # type: ignore[arg-type]
+    request = Resolve(number, take, carried(value), _maker(store, number))  # type: ignore[arg-type]
     note = yield from ask(request, ConflictNote)
     with store.transaction():
         keep_conflicts(store, [note])

@@ -145,8 +145,11 @@ class Replica:
         self._device = None
 
     def resolve(self, number: int, take: str, value: Any = None) -> ConflictNote:
-        """Decide a conflict, an open one or anew one that was settled: `take` is hub, sent, base, or value
-        (then `value` is it)."""
+        """Decide a conflict, an open one or anew one that was settled: `take` is hub, sent, base, or value.
+
+        Then `value` is it, for a whole row the list of its values: a bool, Decimal, UUID, date, time or
+        datetime is spelled as the column's type says. ValueRefused for what is no value, ResolutionRefused
+        for one that the column does not take."""
         return self._run("resolve", lambda: conflicts.resolve(self._store, number, take, value))
 
     # In the file --------------------------------------------------------------------------------------
