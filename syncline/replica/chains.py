@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from math import isfinite
 from operator import itemgetter
 from typing import NamedTuple, cast
 
@@ -65,6 +66,15 @@ class Misspelled(Exception):
 
 Fit = Callable[[Sequence[int], Sequence[Sequence[Value]]], bool]
 """Whether rows, the key and these columns, may go as they are spelled."""
+
+
+def increment(value: Value, old: Value) -> Value:
+    """What was added to a column that adds up. ValueRefused also where it was beyond all bounds before, which
+    no increment leads away from."""
+    found = subtract(value, old)
+    if isinstance(old, float) and not isfinite(old):
+        raise ValueRefused(f"the value before was {old!r}, from which nothing can be added up")
+    return found
 
 
 class Edit(NamedTuple):
@@ -271,7 +281,7 @@ class Chains:
                     and not self._fit([column], [(*chain.key, value)])
                 ):
                     raise Misspelled
-                value = subtract(value, touching[0].old[column])
+                value = increment(value, touching[0].old[column])
             values.append(value)
             clocks.append((touching[-1].hlc, touching[0].checkpoint))
         return columns, values, clocks

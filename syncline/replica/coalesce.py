@@ -11,10 +11,10 @@ from operator import itemgetter
 
 from syncline.errors import ValueRefused
 from syncline.model.masks import WORD_BITS, join_mask
-from syncline.model.values import subtract
 from syncline.protocol.messages import PushOp
 from syncline.replica.alike import BATCH, Alike, picked
-from syncline.replica.chains import ENTRY, MASKS, Batch, Chains, Fit, Misspelled, Refused, Shape
+from syncline.replica.altered import altered
+from syncline.replica.chains import ENTRY, MASKS, Batch, Chains, Fit, Misspelled, Refused, Shape, increment
 from syncline.replica.clocks import make_clock
 from syncline.replica.runs import Runs, find_runs
 from syncline.replica.statements import Statements
@@ -45,6 +45,7 @@ class Coalescing:
         """Every change once; rows with a single edit first, in the order of the edits."""
         runs = find_runs(self._store, self._t, self._cut)
         shapes, has_clocks = self._shapes() if runs is None else ({runs.shape}, False)
+        self._check(shapes)
         self._chains.find(shapes)
         if len(shapes) == 1 and not self._chains.count and not has_clocks:
             yield from self._alike(shapes.pop(), runs)
@@ -59,6 +60,14 @@ class Coalescing:
         found = self._store.rows(sql, (self._cut,))
         shapes = {(op, join_mask([part or 0 for part in parts])) for op, _, *parts in found}
         return shapes, any(kind == "integer" for _, kind, *_ in found)
+
+    def _check(self, shapes: set[Shape]) -> None:
+        """Raise StoreDamaged if an entry is none that capture makes: it would be left out, or read twice."""
+        for op, mask in shapes:
+            if op not in ("I", "U", "D"):
+                raise altered(self._store, self._t.log, f"an operation is {op!r}"[:80])
+            if (mask <= 0) if op == "U" else mask:
+                raise altered(self._store, self._t.log, f"the mask of an entry {op} is {mask}")
 
     def _alike(self, shape: Shape, runs: Runs | None) -> Iterator[Batch]:
         alike = Alike(self._store, self._t, self._cut, shape, runs)
@@ -130,7 +139,7 @@ class Coalescing:
             values = list(row[:-olds])
             try:
                 for place, old in zip(places, row[-olds:], strict=True):
-                    values[place] = subtract(values[place], old)
+                    values[place] = increment(values[place], old)
             except ValueRefused as error:
                 self._refused.append(Refused(tuple(values[:arity]), error.detail))
                 continue

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from syncline.errors import ProtocolError
-from syncline.protocol.body import chained, each_stamp
+from syncline.protocol.body import chained, each_stamp, open_push
 from syncline.protocol.flows import Flow
 from syncline.protocol.messages import (
     COUNTED,
@@ -25,6 +25,7 @@ from syncline.protocol.messages import (
     Refusal,
     Rejection,
 )
+from syncline.replica.altered import altered
 from syncline.replica.clocks import NOW, milliseconds
 from syncline.replica.device import Device
 from syncline.replica.freeze import Frozen, in_flight
@@ -127,6 +128,24 @@ def _covered(device: Device) -> Iterator[tuple[str, int]]:
     for n, cut in device.store.rows(_FREEZE["cuts"]):
         if n in ours:
             yield ours[n].log, cut
+
+
+def sending(device: Device, flying: Frozen, rows: int) -> Provenance:
+    """`provenance` of a push of so many rows. StoreDamaged if it covers fewer captured edits than that: what
+    it does not cover would be sent once more."""
+    told_now = provenance(device)
+    if told_now.offered or len(told_now.stamps) // STAMP_BYTES >= min(rows, MOST):
+        return told_now
+    store, ours = device.store, {**device.tables, **device.aside}
+    cuts = dict(store.rows(_FREEZE["cuts"]))
+    counted = {g.table: len(g.rows) for g in open_push(flying.body, flying.digest)} if flying.body else {}
+    short = not cuts or (not flying.body and cuts.keys() <= ours.keys())
+    for n in counted.keys() & ours.keys():
+        covered = store.value(f"SELECT count(*) FROM {ours[n].log} WHERE seq <= ?", (cuts.get(n, 0),))
+        short = short or covered < counted[n]
+    if short:
+        raise altered(store, "_sync_outbox_cut", "it covers fewer edits than the push in flight has")
+    return told_now
 
 
 def pushes_made(device: Device) -> tuple[int | None, str]:

@@ -18,7 +18,7 @@ from syncline.replica.details import details, unasked
 from syncline.replica.device import Device
 from syncline.replica.draft import sealed
 from syncline.replica.freeze import Frozen
-from syncline.replica.identity import provenance
+from syncline.replica.identity import Provenance, provenance, sending
 from syncline.replica.overruled import overruled
 from syncline.replica.progress import Progress, silent
 from syncline.replica.session import ask
@@ -52,14 +52,18 @@ def send(
     one's id.
     """
     if frozen.chunks:
-        verdict = yield from large(device, frozen, progress, draft).committed(pull)
+        told = sending(device, frozen, frozen.rows)
+        verdict = yield from large(device, frozen, progress, draft, told).committed(pull)
     else:
         verdict = yield from _send_small(device, frozen, pull)
     return Sent(verdict, rows_of(frozen), len(overruled(device, verdict, sealed(device.store))))
 
 
-def large(device: Device, frozen: Frozen, progress: Progress, draft: str = "") -> Upload:
-    """The push in flight as an upload: small or large, a chunk at a time is in memory."""
+def large(
+    device: Device, frozen: Frozen, progress: Progress, draft: str = "", told: Provenance | None = None
+) -> Upload:
+    """The push in flight as an upload: small or large, a chunk at a time is in memory. `told`: what was read
+    of its edits."""
     count = frozen.chunks or 1
     return Upload(
         device,
@@ -73,7 +77,7 @@ def large(device: Device, frozen: Frozen, progress: Progress, draft: str = "") -
         lambda rows: list(details(device, rows)),
         lambda done: progress("upload", done, count),
         draft,
-        provenance(device),
+        told or provenance(device),
     )
 
 
@@ -117,7 +121,7 @@ def rows_of(frozen: Frozen) -> int:
 
 
 def _small(device: Device, frozen: Frozen, known: list[Detail], pull: Pull | None) -> Push:
-    told = provenance(device)
+    told = sending(device, frozen, rows_of(frozen))
     return Push(
         device.store.state().replica,
         frozen.number,

@@ -17,11 +17,18 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import msgspec
 
-from syncline.errors import ProtocolError, StoreDamaged, StoreError, SynclineError, ValueRefused
+from syncline.errors import (
+    DigestMismatch,
+    ProtocolError,
+    StoreDamaged,
+    StoreError,
+    SynclineError,
+    ValueRefused,
+)
 from syncline.model.masks import split_mask
 from syncline.model.schema import from_plain
 from syncline.model.values import INTEGER_MAX
-from syncline.protocol.messages import STAMP_BYTES, ConflictNote, Limits
+from syncline.protocol.messages import NAME_LENGTH, STAMP_BYTES, ConflictNote, Limits
 from syncline.replica.forms import read_forms
 from syncline.replica.names import read_names, read_retired
 from syncline.replica.recovery import Recovery
@@ -107,6 +114,12 @@ def _parent(body: bytes) -> None:
         raise TypeError("it is no row")
 
 
+def _sent(body: bytes) -> None:
+    """The rows of a push; none where it is in chunks."""
+    if body:
+        _packed(body=body)
+
+
 def _places(body: bytes) -> None:
     msgspec.msgpack.decode(body, type=list[tuple[int, list[Any]]])
 
@@ -135,11 +148,13 @@ NUMBER = Rule("integer", f"{{c}} BETWEEN 1 AND {INTEGER_MAX}")
 CLOCK = Rule("integer", "{c} >= 0")
 TRUTH = Rule("integer", "{c} IN (0, 1)")
 TEXT, TEXT_OR_NULL = Rule("text", reads=_written), Rule("text null", reads=_written)
+TOKEN_OR_NULL = Rule("text null", f"length({{c}}) <= {NAME_LENGTH}", _written)
 BLOB, BLOB_OR_NULL = Rule("blob"), Rule("blob null")
 KEY = Rule("blob", reads=_key)
 STAMPS = Rule("blob null", f"length({{c}}) % {STAMP_BYTES} = 0")
 NAMES, NUMBERS = Rule("text", reads=partial(_json, list[str])), Rule("text", reads=partial(_json, list[int]))
 SEEN = Rule("integer", "{c} IN (SELECT id FROM _sync_checkpoint)")
+TRACKED = Rule("integer", "{c} IN (SELECT n FROM _sync_table)")
 BODY = Rule("integer null", "{c} IN (SELECT id FROM _sync_body)")
 
 RULES: Mapping[str, Mapping[str, Rule]] = {
@@ -164,7 +179,7 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
         "last_sync": TEXT_OR_NULL,
         "hydrate": Rule("text null", reads=_hydrate),
         "recovery": Rule("text null", reads=partial(_json, Recovery)),
-        "chain": TEXT_OR_NULL,
+        "chain": TOKEN_OR_NULL,
         "horizon": TEXT_OR_NULL,
         "former": NAMES,
         "carried": CLOCK,
@@ -185,10 +200,10 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
     "_sync_outbox": {
         "number": NUMBER,
         "digest": TEXT,
-        "body": BLOB,
+        "body": Rule("blob", reads=_sent),
         "bases": NAMES,
         "frozen": TEXT,
-        "fingerprint": TEXT_OR_NULL,
+        "fingerprint": TEXT,
         "stamps": STAMPS,
         "marks": BLOB_OR_NULL,
         "made": CLOCK,
@@ -202,9 +217,9 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
     },
     "_sync_body": {"id": ID, "body": BLOB},
     "_sync_outbox_cut": {"n": AMOUNT, "seq": CLOCK},
-    "_sync_parked": {"n": AMOUNT, "key": KEY, "image": Rule("blob", reads=_image)},
+    "_sync_parked": {"n": TRACKED, "key": KEY, "image": Rule("blob", reads=_image)},
     "_sync_held": {
-        "n": AMOUNT,
+        "n": TRACKED,
         "key": KEY,
         "state": Rule("blob", reads=_state),
         "since": SEEN,
@@ -301,6 +316,8 @@ def unsound(store: Store) -> Iterator[Unsound]:
         return
     for table, rules in RULES.items():
         yield from _of_table(store, table, rules)
+    for kind, name in store.described(_UNWRITTEN):
+        yield Unsound("sqlite_master", str(name), "sql", f"the definition of the {kind} is no text")
     if store.row("SELECT 1 FROM _sync_state") is None:
         yield Unsound("_sync_state", "", "the only row", "it is not there")
     for table in [name for (name,) in store.rows(_LOGS)]:
@@ -308,6 +325,7 @@ def unsound(store: Store) -> Iterator[Unsound]:
         yield from _of_table(store, table, {**LOG, **_masks(names)})
 
 
+_UNWRITTEN = "SELECT type, name FROM sqlite_master WHERE typeof(sql) NOT IN ('text', 'null') ORDER BY name"
 _LOGS = "SELECT name FROM sqlite_master WHERE type = 'table' AND name GLOB '_sync_log_[0-9]*' ORDER BY name"
 
 
@@ -365,6 +383,13 @@ def damage(store: Store) -> StoreDamaged | None:
     return None if found is None else StoreDamaged(f"{store.path}: {found}", remedy=PUT_BACK)
 
 
+def _is_doubtful(error: Exception) -> bool:
+    """Whether it may come of what was altered here."""
+    if isinstance(error, DigestMismatch):
+        return True
+    return isinstance(error, (ProtocolError, StoreError, ValueRefused)) and not error.retry
+
+
 @contextmanager
 def looked_after(store: Store) -> Iterator[None]:
     """What fails inside is StoreDamaged if Syncline's own tables were altered; else it comes out as it is."""
@@ -372,8 +397,7 @@ def looked_after(store: Store) -> Iterator[None]:
         yield
     except Exception as error:
         is_known = isinstance(error, SynclineError)
-        is_doubtful = isinstance(error, (ProtocolError, StoreError, ValueRefused)) and not error.retry
-        found = damage(store) if is_doubtful or not is_known else None
+        found = damage(store) if _is_doubtful(error) or not is_known else None
         if found is None:
             raise
         raise found from error
