@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from syncline.databases.base import Column, Dialect, Kind, Ledger, LedgerSession, Table
 from syncline.databases.base.dialect import NOW, Value
+from syncline.databases.base.tables import LINES
 from syncline.databases.postgresql.session import Session
 
 
@@ -23,6 +24,7 @@ class PostgresDialect(Dialect):
     now: ClassVar[str] = "floor(extract(epoch FROM statement_timestamp()) * 1000)::bigint"
     texts: ClassVar[str] = "(SELECT json_array_elements_text(?::json))"
     volatile: ClassVar[str] = "UNLOGGED "
+    own = (LINES,)
 
     def table(self, name: str) -> str:
         return f"syncline.{name}"
@@ -36,10 +38,8 @@ class PostgresDialect(Dialect):
     def extras(self, table: Table) -> list[str]:
         """What is compressed already is not compressed again."""
         packed = [column.name for column in table.columns if column.kind == "packed"]
-        return [
-            f"ALTER TABLE {self.table(table.name)} ALTER COLUMN {name} SET STORAGE EXTERNAL"
-            for name in packed
-        ]
+        alter = f"ALTER TABLE {self.table(table.name)} ALTER COLUMN"
+        return [f"{alter} {name} SET STORAGE EXTERNAL" for name in packed]
 
     def insert(self, table: Table) -> str:
         """A statement that inserts the rows of one array a column and gives their keys."""
