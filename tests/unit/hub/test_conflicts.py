@@ -105,7 +105,7 @@ def test_what_cannot_be_resolved_is_said() -> None:
     assert code_of(desk, number, "value", -1) == "resolution_refused"
     assert code_of(desk, number, "value", [1]) == "malformed"
     assert code_of(desk, number, "value", {"a": 1}) == "value_refused"
-    assert code_of(desk, number, "value", True) == "malformed"
+    assert code_of(desk, number, "value", object()) == "value_refused"
     assert desk.hub.conflicts(open_only=True) and desk.sql("SELECT size FROM note") == [(2,)]
     desk.hub.resolve(number, "sent")
     assert desk.sql("SELECT size FROM note") == [(3,)]
