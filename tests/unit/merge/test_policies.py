@@ -126,7 +126,6 @@ class Unspeakable(Exception):
         (asyncio.CancelledError("left"), "CancelledError: left"),
         (BaseExceptionGroup("both", [GeneratorExit()]), "BaseExceptionGroup: both (1 sub-exception)"),
         (ValueError("half \ud800"), "ValueError: half ?"),
-        (Unspeakable(), "Unspeakable: Unspeakable, which cannot be shown"),
     ],
 )
 def test_whatever_a_function_raises_rejects_its_edit_in_words_that_travel(
@@ -140,6 +139,14 @@ def test_whatever_a_function_raises_rejects_its_edit_in_words_that_travel(
     with ThreadPoolExecutor(1) as threads, pytest.raises(Reject) as caught:
         threads.submit(called, fail).result()
     assert caught.value.detail == f"the merge function fail failed: {told}"
+
+
+def test_an_error_that_cannot_be_shown_rejects_its_edit_too() -> None:
+    def fail(*_: Value) -> Value:
+        raise Unspeakable
+
+    with pytest.raises(Reject, match="failed: Unspeakable: Unspeakable, which cannot be shown"):
+        called(fail)
 
 
 def test_a_person_who_stops_the_program_stops_it() -> None:
