@@ -82,6 +82,7 @@ class CommittingPreparation(PostgresPreparation):
 def preparing(url: str) -> Iterator[CommittingPreparation]:
     with Connection.connect(url) as connection:
         connection.ready(10.0, 0.0)
+        connection.execute("SET check_function_bodies = off")  # else for the transaction alone
         yield CommittingPreparation(Session(connection))
 
 

@@ -21,10 +21,11 @@ from syncline.databases.base.holders import ANOTHER, BaseHolders, Hold
 from syncline.databases.base.preparing import ALL, Changes, Preparation, Turn
 from syncline.databases.base.recorded import BaseCatalogue
 from syncline.databases.base.shape import BaseLayout
+from syncline.databases.base.wider import UNNAMED
 from syncline.errors import Conflict
 from syncline.hub.contract import Declared, Locked, Prepared
 from syncline.model.naming import folded
-from syncline.model.schema import ForeignKey, Schema, TableSchema, arrange
+from syncline.model.schema import ColumnSchema, ForeignKey, Schema, TableSchema, arrange
 
 PAUSE_SECONDS = 0.2
 """About how long nobody is kept waiting between two tries."""
@@ -188,10 +189,21 @@ class PatientCatalogue(BaseCatalogue[Y, Preparation], Generic[Y]):
     patience: ClassVar[float]
     """For how many seconds it is tried."""
 
+    types = UNNAMED
+    """What types were called, and were at the last `reflect`."""
+
     @abstractmethod
     def changing(self) -> AbstractContextManager[Preparation]:
         """The same in a transaction that waits but a moment for each lock, and is committed at the end. What
         is done in it raises Locked."""
+
+    @abstractmethod
+    def fits(self, before: ColumnSchema, after: ColumnSchema) -> bool:
+        """As the contract says of `is_wider`, where types have the names that they had."""
+
+    def is_wider(self, before: ColumnSchema, after: ColumnSchema) -> bool:
+        """As the contract says."""
+        return self.fits(self.types.followed(before, after), after)
 
     @abstractmethod
     def named(self, table: TableSchema) -> str:

@@ -11,11 +11,12 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Generic
+from typing import ClassVar, Generic
 
 from syncline.databases.base.before import Numbers, to_keep
 from syncline.databases.base.lines import Line
 from syncline.databases.base.shape import BaseShape, S
+from syncline.databases.base.wider import UNNAMED, NamedTypes
 from syncline.errors import SchemaError
 from syncline.hub.contract import Outdated
 from syncline.model.schema import ColumnSchema, Schema, TableSchema
@@ -115,7 +116,8 @@ class Plan:
 @dataclass(frozen=True, slots=True)
 class Former:
     """What was prepared before. `is_here`: in this very database, so that what it knows tables by means the
-    same; `astray`: numbers of tables with changes that could not be put into their log."""
+    same; `astray`: numbers of tables with changes that could not be put into their log; `types`: what types
+    were called, and are."""
 
     is_prepared: bool = False
     schema: Schema | None = None
@@ -123,6 +125,7 @@ class Former:
     before: str = ""
     is_here: bool = False
     astray: frozenset[int] = frozenset()
+    types: NamedTypes = UNNAMED
 
 
 class BasePlanner(ABC, Generic[S]):
@@ -144,6 +147,9 @@ class BasePlanner(ABC, Generic[S]):
 
     # What an adapter says
 
+    ahead: ClassVar[Sequence[str]] = ()
+    """Statements before those that make functions."""
+
     @abstractmethod
     def shape(self, table: TableSchema, before: tuple[int, ...]) -> S:
         """The table, with the columns of which the log keeps old values."""
@@ -161,8 +167,8 @@ class BasePlanner(ABC, Generic[S]):
         """What its capture is to be made of."""
 
     @abstractmethod
-    def is_wider(self, before: ColumnSchema, after: ColumnSchema) -> bool:
-        """As the contract says."""
+    def fits(self, before: ColumnSchema, after: ColumnSchema) -> bool:
+        """As the contract says of `is_wider`, where types have the names that they had."""
 
     @abstractmethod
     def drop_trigger(self, trigger: str, table: str) -> str:
@@ -231,7 +237,7 @@ class BasePlanner(ABC, Generic[S]):
             self._table(shape, ground)
         for table in sorted(self._triggers):
             self._release(table, {*self._plan.forgotten, *left})
-        self._plan.first(self._functions)
+        self._plan.first([*self.ahead, *self._functions] if self._functions else [])
 
     def _release(self, table: str, but: Collection[int]) -> None:
         """A table that was swapped for another one, or a partition that was detached. Triggers with these
@@ -369,7 +375,7 @@ class BasePlanner(ABC, Generic[S]):
         for i, (former, now) in enumerate(zip(before.keys, shape.table.keys, strict=True)):
             if keys[i][1] == now.central:
                 continue
-            if not self.is_wider(former, now):
+            if not self.fits(self._former.types.followed(former, now), now):
                 return None
             made.append(self.widen_key(shape, i, now.central))
         return made

@@ -5,10 +5,11 @@ A dry run tells the very statements that are run otherwise.
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from abc import abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from typing import Any
 
@@ -19,8 +20,10 @@ from syncline.databases.base.ledger import body_of
 from syncline.databases.base.lines import Line
 from syncline.databases.base.planning import BasePlanner, Former, Plan
 from syncline.databases.base.recorded import Recorded
-from syncline.databases.base.tables import LINES, VERSIONS
+from syncline.databases.base.tables import LINES, SETTINGS, VERSIONS
+from syncline.databases.base.wider import UNNAMED, NamedTypes
 from syncline.hub.contract import Declared, Locked, Prepared, Renaming
+from syncline.hub.contract.kept import kept_json
 from syncline.model.naming import folded
 from syncline.model.numbering import Renamed, beginning, named_now, renumbered
 from syncline.model.schema import Schema, arrange
@@ -58,8 +61,15 @@ class Changes:
     numbers: frozenset[int]
 
 
+TYPES = "types"
+"""The setting that says what types were called, see `wider.NamedTypes`."""
+
+
 class Preparation(Recorded):
     """What is prepared in a database, and preparing it."""
+
+    types = UNNAMED
+    """What types were called, and are called now, as far as somebody has looked."""
 
     @abstractmethod
     def is_here(self) -> bool:
@@ -110,7 +120,16 @@ class Preparation(Recorded):
         if self.found() is None:
             return Former()
         schema, lines = self.ledger.in_force(), tuple(self.ledger.lines())
-        return Former(True, schema, lines, self.ledger.before(), self.is_here(), frozenset(self.astray()))
+        before, is_here, astray = self.ledger.before(), self.is_here(), frozenset(self.astray())
+        return Former(True, schema, lines, before, is_here, astray, self.types)
+
+    def known_types(self, now: Mapping[str, Sequence[Any]]) -> NamedTypes:
+        """Types as they are called now, and as they were; without the database's own, which are known by
+        nothing. Of a database that is elsewhere it is not known how they were called."""
+        ledger = self.ledger_here()
+        kept = ledger.setting(TYPES) if ledger is not None and self.is_here() else None
+        own = {name: known for name, known in now.items() if known[0] is not None}
+        return NamedTypes(kept_json("a setting", kept or "{}"), own)
 
     def plan(self, schema: Schema, before: Declared | None = None, anew: Collection[int] = ()) -> Prepared:
         """What `prepare` would do; `anew` as the contract says. It writes nothing, and needs no rights."""
@@ -191,6 +210,9 @@ class Preparation(Recorded):
         made += [self.spelled(named("forget line"), number) for number in plan.forgotten]
         record = dialect.upsert(LINES, _marks(dialect, len(LINES.columns)))
         made += [self.spelled(record, *astuple(line)) for line in plan.records]
+        if self.types.now and self.types.recorded() != json.dumps(self.types.before, sort_keys=True):
+            note = dialect.upsert(SETTINGS, _marks(dialect, 2))
+            made.append(self.spelled(note, TYPES, self.types.recorded()))
         if former.before != plan.before:
             made.append(self.spelled(named("keep old"), plan.before))
         if _is_another_version(former, schema):

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from syncline.databases.base import foreign
 from syncline.databases.base.foreign import FoundKey, IsExact
@@ -84,6 +84,8 @@ class Reflection:
 
     schema: Schema
     notes: tuple[str, ...]
+    types: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    """Types of columns that may get another name, see `wider.NamedTypes`."""
 
 
 class Taking(NamedTuple):
@@ -112,6 +114,7 @@ class Selection:
         self._kept = {one.name: one.key for one in taking if one.name is not None}
         self._recorded = {one.id: one.former for one in taking}
         self._trouble: list[tuple[str, str]] = []
+        self.types: dict[str, Sequence[Any]] = {}
         chosen = {name: self._named(everything, name) for name in wanted or ()}
         found = everything if wanted is None else [table for table in chosen.values() if table is not None]
         self.tables = {table.id: table for table in found}
@@ -161,7 +164,7 @@ class Selection:
         schema = arrange(
             _portable(t, names[number], portable[number], unchecked[number]) for number, t in chosen.items()
         )
-        return Reflection(schema, tuple(notes))
+        return Reflection(schema, tuple(notes), self.types)
 
     def _device_names(self) -> dict[int, str]:
         """What the tables that can take part are called on devices, by their ids. Where there is no name for

@@ -93,8 +93,8 @@ class _Functions:
     def __init__(self, shape: Shape, ground: Ground) -> None:
         self._shape, self._ground = shape, ground
         self._whole = [str(word) for word in split_mask(EVERYTHING, len(shape.words))]
-        pairs = zip(shape.log_keys, shape.keys, strict=True)
-        self._variables = [f"{name} {codec.central}" for name, codec in pairs]
+        # by the log's columns: a type may be renamed, and a function that names it then fails
+        self._variables = [f"{name} {shape.log}.{name}%TYPE" for name in shape.log_keys]
 
     def insert(self) -> str:
         if self._ground.by_row:

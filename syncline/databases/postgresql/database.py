@@ -71,7 +71,7 @@ class PostgresCatalogue(PatientCatalogue[Layout]):
 
     look_seconds = 2.0
     patience = DDL_SECONDS
-    is_wider = staticmethod(is_wider)
+    fits = staticmethod(is_wider)
 
     def __init__(self, transaction: Transactions, tuning: Tuning) -> None:
         self._transaction, self._tuning = transaction, tuning
@@ -90,12 +90,13 @@ class PostgresCatalogue(PatientCatalogue[Layout]):
         with self._transaction(IsolationLevel.REPEATABLE_READ, read_only=True) as session:
             reflection = reflect(session, tables, keys)
             self.notes = (*reflection.notes, *unfollowed(session, reflection.schema))
+            self.types = PostgresPreparation(session).known_types(reflection.types)
         return reflection.schema
 
     @contextmanager
     def looking(self) -> Iterator[PostgresPreparation]:
         with self._transaction(IsolationLevel.REPEATABLE_READ, read_only=True) as session:
-            yield PostgresPreparation(session)
+            yield PostgresPreparation(session, self.types)
 
     @contextmanager
     def changing(self) -> Iterator[PostgresPreparation]:
@@ -108,7 +109,7 @@ class PostgresCatalogue(PatientCatalogue[Layout]):
             except LockNotAvailable as error:
                 raise Conflict("another hub prepares the same database") from error
             session.wait_for_locks(min(DDL_PATIENCE, self._tuning.lock_timeout))
-            yield PostgresPreparation(session)
+            yield PostgresPreparation(session, self.types)
         self.kept = None
 
     def named(self, table: TableSchema) -> str:
@@ -122,7 +123,7 @@ class PostgresCatalogue(PatientCatalogue[Layout]):
     def examine(self, schema: Schema) -> list[Finding]:
         """Whether what was prepared is still there, fires, and fits the tables."""
         with self._transaction(IsolationLevel.READ_COMMITTED, read_only=True) as session:
-            preparation = PostgresPreparation(session)
+            preparation = PostgresPreparation(session, self.types)
             preparation.identity()
             plan = preparation.plan(schema)
             seconds = min(self._tuning.lock_timeout, HELD_SECONDS)

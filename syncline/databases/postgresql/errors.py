@@ -155,7 +155,8 @@ def translated(error: Trouble) -> SynclineError:
         return DatabaseError(f"a statement took too long: {message_of(error)}", code="database_timeout")
     if state.startswith(_UNREACHABLE_CLASSES):
         return DatabaseUnavailable(f"{message_of(error)} (SQLSTATE {state})")
-    if state in _MISSING or (state == "42703" and not error.diag.context):  # not in a trigger of the user's
+    is_of_users = bool(error.diag.context)  # in a trigger
+    if state in _MISSING or (state in ("42703", "42704") and not is_of_users):
         missing = f"something the hub relies on is missing: {message_of(error)}"
         return NotPrepared(f"{missing} (SQLSTATE {state})")
     return DatabaseError(f"{message_of(error)} (SQLSTATE {state})")

@@ -14,6 +14,7 @@ from syncline.databases.base.planning import BasePlanner, Former, Ground, Plan
 from syncline.databases.base.preparing import Preparation
 from syncline.databases.base.removal import removal
 from syncline.databases.base.tables import LINES
+from syncline.databases.base.wider import UNNAMED, NamedTypes
 from syncline.databases.postgresql import strays
 from syncline.databases.postgresql.capture import capture_of
 from syncline.databases.postgresql.dialect import DIALECT, ledger_of
@@ -33,9 +34,9 @@ from syncline.model.values import EVERYTHING
 class PostgresPreparation(Preparation):
     """What is prepared, and preparing it, in the transaction of a session."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, types: NamedTypes = UNNAMED) -> None:
         super().__init__(ledger_of(session))
-        self._session = session
+        self._session, self.types = session, types
 
     def is_ours(self) -> bool | None:
         found: bool | None = self._session.value(queries("prepare.sql")["prepared"])
@@ -97,10 +98,11 @@ class Planner(BasePlanner[Shape]):
         super().__init__(former, plan, [(qualified(*place), name, fires) for *place, name, fires in found])
         self._session = session
 
+    ahead = ("SET LOCAL check_function_bodies = off",)  # they say what their log has, which comes later
     shape = Shape
     place = staticmethod(qualified)
     capture = staticmethod(capture_of)
-    is_wider = staticmethod(is_wider)
+    fits = staticmethod(is_wider)
     settle = staticmethod(strays.move)
     touch = staticmethod(strays.touch)
     touch_since = staticmethod(strays.touch_since)
@@ -134,7 +136,8 @@ class Planner(BasePlanner[Shape]):
         return f"ALTER TABLE {shape.log} ADD COLUMN {word} bigint NOT NULL DEFAULT {full}"
 
     def widen_key(self, shape: Shape, position: int, central: str) -> str:
-        return f"ALTER TABLE {shape.log} ALTER COLUMN k{position} TYPE {central}"
+        using = f" USING k{position}::text::{central}" if shape.keys[position].kind == "enum" else ""
+        return f"ALTER TABLE {shape.log} ALTER COLUMN k{position} TYPE {central}{using}"
 
     def lose(self) -> list[str]:
         """Positions that are given out from now on end behind this transaction."""

@@ -17,9 +17,7 @@ SELECT s.n, n.nspname::text, c.relname::text, s.columns,
        (SELECT coalesce(json_object_agg(a.attnum, a.attname), '{}') FROM pg_attribute a
          WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
        ARRAY(SELECT g.tgconstraint::int8 FROM pg_trigger g WHERE g.tgrelid = c.oid AND g.tgconstraint <> 0 ORDER BY 1)
-  FROM syncline.tables s
-  JOIN pg_class c ON c.oid = s.relid::oid
-  JOIN pg_namespace n ON n.oid = c.relnamespace
+  FROM syncline.tables s JOIN pg_class c ON c.oid = s.relid::oid JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE s.n = ANY ($1);
 
 -- name: as they are
@@ -34,9 +32,7 @@ SELECT s.n, n.nspname::text, c.relname::text, s.columns,
          WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
        ARRAY(SELECT g.tgconstraint::int8 FROM pg_trigger g WHERE g.tgrelid = c.oid AND g.tgconstraint <> 0 ORDER BY 1),
        facts.*
-  FROM syncline.tables s
-  JOIN pg_class c ON c.oid = s.relid::oid
-  JOIN pg_namespace n ON n.oid = c.relnamespace
+  FROM syncline.tables s JOIN pg_class c ON c.oid = s.relid::oid JOIN pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN LATERAL (
 SELECT coalesce(t.guarded, false) AS guarded, coalesce(t.altering, false) AS altering,
        coalesce(t.triggered, false) OR c.relhasrules OR f.nested AS triggered, f.nested, t.captured,

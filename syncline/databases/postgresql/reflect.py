@@ -15,6 +15,9 @@ from syncline.hub.contract import NO_KEYS, Keys
 from syncline.model.naming import named_like_ours
 from syncline.model.schema import ColumnSchema
 
+Known = tuple[int | None, list[str]]
+"""The oid of a type, if it is somebody's own, and the labels if it is an enum or an array of one."""
+
 _EXACT = frozenset(["inet", "cidr", "macaddr", "macaddr8", '"bit"', "bit varying", "oid", "money"])
 """Types of PostgreSQL's own whose equal values are spelled alike."""
 
@@ -32,8 +35,8 @@ def reflect(session: Session, wanted: Sequence[str] | None, keys_of: Keys = NO_K
     found = [_table(*row) for row in session.run(sql["tables"], path)]
     selection = Selection(found, wanted, keys_of, [Taking(*row) for row in kept])
     tables = selection.tables
-    for oid, number, generated, column in _columns(session, tables):
-        tables[oid].columns[number] = column
+    for oid, number, generated, column, *known in _columns(session, tables):
+        tables[oid].columns[number], selection.types[column.central] = column, known
         if generated:
             tables[oid].generated.add(column.name)
     for oid, primary, numbers in session.run(sql["keys"], list(tables)):
@@ -66,11 +69,11 @@ def _table(
     return FoundTable(oid, schema, name, why_not, rank, is_part=partition)
 
 
-def _columns(session: Session, oids: Iterable[int]) -> Iterator[tuple[int, int, bool, ColumnSchema]]:
-    """Table, number, whether it is generated, and the column."""
+def _columns(session: Session, oids: Iterable[int]) -> Iterator[tuple[int, int, bool, ColumnSchema, *Known]]:
+    """Table, number, whether it is generated, the column; what is known of its type."""
     for row in session.run(queries("reflect.sql")["columns"], list(oids)):
         oid, number, name, central, type_name, kind, element, element_kind = row[:8]
-        typmod, notnull, identity, generated, default = row[8:]
+        typmod, notnull, identity, generated, default, known, labels = row[8:]
         of = None if element is None else (element, element_kind)
         type_, declared = portable(type_name, kind, of, typmod)
         column = ColumnSchema(
@@ -85,4 +88,4 @@ def _columns(session: Session, oids: Iterable[int]) -> Iterator[tuple[int, int, 
             modifier=typmod,
         )
         spelled = type_ != "enum" and codec_of(column).asks_server
-        yield oid, number, bool(generated), replace(column, spelled=spelled)
+        yield oid, number, bool(generated), replace(column, spelled=spelled), known, labels

@@ -9,9 +9,7 @@ SELECT c.oid::int8, n.nspname::text, c.relname::text, c.relkind::text, c.relpers
        array_position(current_schemas_wanted.list, n.nspname::text),
        (SELECT min(t.tgname::text) FROM pg_trigger t WHERE t.tgname ~ '^syncline_(insert|update|inner_update|delete|truncate)_[0-9]+$' AND NOT {{ours t}}
            AND (t.tgrelid = c.oid OR t.tgrelid IN (SELECT relid FROM {{partitions c.oid}} AS below)))
-  FROM pg_class c
-  JOIN pg_namespace n ON n.oid = c.relnamespace
- CROSS JOIN (SELECT $1::text[] AS list) AS current_schemas_wanted
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace CROSS JOIN (SELECT $1::text[] AS list) AS current_schemas_wanted
  WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
    AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'syncline')
    AND n.nspname NOT LIKE 'pg\_toast%' AND n.nspname NOT LIKE 'pg\_temp\_%'
@@ -34,7 +32,8 @@ WITH RECURSIVE resolved AS (
 )
 SELECT a.attrelid::int8, a.attnum::int4, a.attname::text, format_type(t.oid, -1), t.typname::text, t.typtype::text,
        e.typname::text, CASE WHEN e.typcategory = 'A' THEN 'c' ELSE e.typtype::text END, r.typmod::int4, r.notnull, a.attidentity::text, a.attgenerated::text,
-       CASE WHEN a.attgenerated = '' THEN coalesce(pg_get_expr(d.adbin, d.adrelid), r.standard) END
+       CASE WHEN a.attgenerated = '' THEN coalesce(pg_get_expr(d.adbin, d.adrelid), r.standard) END,
+       CASE WHEN t.oid >= 16384 THEN t.oid::int8 END, ARRAY(SELECT enumlabel::text FROM pg_enum WHERE enumtypid IN (t.oid, e.oid) ORDER BY enumsortorder)
   FROM resolved r
   JOIN pg_type t ON t.oid = r.type AND t.typtype <> 'd'
   JOIN pg_attribute a ON a.attrelid = r.attrelid AND a.attnum = r.attnum
@@ -43,7 +42,7 @@ SELECT a.attrelid::int8, a.attnum::int4, a.attname::text, format_type(t.oid, -1)
                SELECT e.* FROM pg_type e WHERE t.typcategory = 'A' AND e.oid = t.typelem
                UNION ALL
                SELECT b.* FROM element e JOIN pg_type b ON e.typtype = 'd' AND b.oid = e.typbasetype)
-           SELECT typname, typtype, typcategory FROM element WHERE typtype <> 'd') AS e ON true
+           SELECT oid, typname, typtype, typcategory FROM element WHERE typtype <> 'd') AS e ON true
   LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
  ORDER BY 1, 2;
 

@@ -4,7 +4,7 @@
 -- Of every ordinary table of the user's its oid, name and kind; of those that take part, of those named $1, and their partitions, all
 -- that says what rows are like: columns, defaults, constraints, indexes, triggers; of all others what may let them take
 -- part from now on: columns, unique indexes, parents and children, whether rows are hidden, whether an extension owns
--- them; all domains and enums; and what was prepared last, by whichever process. Whatever
+-- them; all types; and what was prepared last, by whichever process. Whatever
 -- alters a row of the catalogue writes it anew, with a later transaction than the one before: number of rows
 -- and sum of the transactions cannot stay the same. (The sum is taken from their ages, which is cheaper than to cast.)
 WITH spaces AS MATERIALIZED (
@@ -29,7 +29,7 @@ WITH spaces AS MATERIALIZED (
     UNION ALL SELECT 5, xmin FROM pg_constraint WHERE conrelid = ANY (ARRAY(SELECT relid FROM tracked))
     UNION ALL SELECT 6, xmin FROM pg_index WHERE indrelid = ANY (ARRAY(SELECT relid FROM tracked))
     UNION ALL SELECT 7, xmin FROM pg_enum
-    UNION ALL SELECT 8, xmin FROM pg_type WHERE typtype IN ('d', 'e') AND oid >= 16384
+    UNION ALL SELECT 8, xmin FROM pg_type WHERE oid >= 16384 AND typelem = 0 AND (typtype <> 'c' OR typrelid IN (SELECT oid FROM pg_class WHERE relkind = 'c'))
     UNION ALL SELECT 10, xmin FROM pg_trigger WHERE tgrelid = ANY (ARRAY(SELECT relid FROM tracked))
     UNION ALL SELECT 12, xmin FROM pg_attribute WHERE attrelid = ANY (ARRAY(SELECT oid FROM others)) AND attnum > 0
     UNION ALL SELECT 13, xmin FROM pg_index WHERE indrelid = ANY (ARRAY(SELECT oid FROM others)) AND indisunique
