@@ -70,6 +70,16 @@ class Codec:
         """Whether several texts may be one value of the type, be the column a key or not."""
         return self.is_text
 
+    @property
+    def is_ordered(self) -> bool:
+        """Whether the column itself, and so an index over it, has the canonical order; a text has that of its
+        bytes."""
+        return self.kind == "uuid" or not self.is_text
+
+    def spell(self, values: Sequence[Value]) -> Sequence[Any]:
+        """What to bind for these values; themselves, unless the driver takes something else."""
+        return values
+
     def alike(self, left: str, right: str) -> str:
         """The condition that two values in portable form are the same to the letter, whatever more the
         database takes for equal."""

@@ -9,11 +9,12 @@ from functools import partial
 from typing import Any, ClassVar, Generic
 
 from syncline.databases.base import respelling
-from syncline.databases.base.codec import Codec, mend_floats
+from syncline.databases.base.bounds import between, bound_of
+from syncline.databases.base.codec import Codec, is_uuid, mend_floats
 from syncline.databases.base.shape import BaseLayout
 from syncline.databases.base.staged import Verbs
-from syncline.databases.base.statements import over
-from syncline.databases.base.typed import Present, T
+from syncline.databases.base.statements import listed, over
+from syncline.databases.base.typed import Present, T, TypedShape
 from syncline.hub.contract import Key, Outdated, Take
 from syncline.model.values import Value
 
@@ -42,16 +43,23 @@ class TypedReader(ABC, Generic[T]):
         those that are gone."""
 
     @abstractmethod
-    def rows_of(self, shape: T, keys: Sequence[Key], columns: Sequence[int]) -> Rows:
+    def stream(self, statement: str, values: Sequence[Any]) -> AbstractContextManager[Fetch]:
+        """The rows of a query, by a cursor of the server's, so that memory stays bounded."""
+
+    def _rows_of(self, shape: T, keys: Sequence[Key], columns: Sequence[int]) -> Rows:
         """Key and columns of the rows that exist; the keys are such as the table can have, one or more."""
+        single = len(keys) == 1
+        name = ("rows", single, *columns)
+        statement = shape.statement(name, lambda: _rows(shape, columns, single=single))
+        return _lists(self._asked.run(statement, *shape.arrays(keys)))
 
-    @abstractmethod
-    def rows_behind(self, shape: T, after: Key | None, limit: int, columns: Sequence[int]) -> Rows:
+    def _rows_behind(self, shape: T, after: Key | None, limit: int, columns: Sequence[int]) -> Rows:
         """Key and columns of the next rows in the order of the primary key's index."""
-
-    @abstractmethod
-    def stream(self, shape: T, after: Key | None, upto: Key | None) -> AbstractContextManager[Fetch]:
-        """Whole rows in canonical order, by a cursor of the server's, so that memory stays bounded."""
+        first = after is None
+        bound = [codec.spell([v])[0] for codec, v in zip(shape.keys, after or (), strict=not first)]
+        name = ("chunk", first, *columns)
+        statement = shape.statement(name, lambda: _chunk(shape, columns, first=first))
+        return _lists(self._asked.run(statement, *bound, limit))
 
     def still_known(self) -> None:
         """Raise Outdated if a table that was used, or a column of it, was not what it was taken for: others
@@ -77,7 +85,7 @@ class TypedReader(ABC, Generic[T]):
         """Key + columns of those rows that exist. A key that cannot be one of the table's has no row."""
         shape = self.shape(table)
         good = self._possible(shape, keys) if keys else []
-        return _mended(shape, columns, self.rows_of(shape, good, columns)) if good else []
+        return _mended(shape, columns, self._rows_of(shape, good, columns)) if good else []
 
     def spell(self, table: int, keys: Sequence[Key]) -> list[Key]:
         """Keys as this database has them."""
@@ -107,14 +115,14 @@ class TypedReader(ABC, Generic[T]):
         """Rows behind a key, in the order of the primary key's index."""
         shape = self.shape(table)
         columns = list(shape.values) if columns is None else columns
-        return _mended(shape, columns, self.rows_behind(shape, after, limit, columns))
+        return _mended(shape, columns, self._rows_behind(shape, after, limit, columns))
 
     @contextmanager
     def scan(self, table: int, after: Key | None, upto: Key | None) -> Iterator[Take]:
         """Whole rows in canonical order."""
         shape = self.shape(table)
         columns = list(shape.values)
-        with self.stream(shape, after, upto) as fetch:
+        with self.stream(*_scan(shape, after, upto)) as fetch:
             yield lambda count: _mended(shape, columns, fetch(count))
 
     def _possible(self, shape: T, keys: Sequence[Key]) -> Sequence[Key]:
@@ -134,6 +142,55 @@ class TypedReader(ABC, Generic[T]):
         return respelling.guarded(
             self._asked, self.unreadable, lambda guarded: over(build(guarded=guarded), source), *values
         )
+
+
+def _rows(shape: TypedShape[Any], columns: Sequence[int], *, single: bool) -> str:
+    chosen = ", ".join(shape.read_keys("t") + shape.read_values(columns))
+    source = shape.given_one if single else shape.given
+    return f"SELECT {chosen} FROM {source} JOIN {shape.name} AS t ON {shape.matches()}"
+
+
+def _chunk(shape: TypedShape[Any], columns: Sequence[int], *, first: bool) -> str:
+    keys, codecs = shape.key_of("t"), enumerate(shape.keys, 1)
+    bounds = ", ".join(codec.write(shape.bound(number, codec)) for number, codec in codecs)
+    tests = [] if first else [f"({', '.join(keys)}) > ({bounds})"]
+    chosen = shape.read_keys("t") + shape.read_values(columns)
+    return listed(shape, chosen, tests, keys, shape.page(1 if first else shape.arity + 1))
+
+
+def _scan(shape: TypedShape[Any], after: Key | None, upto: Key | None) -> tuple[str, list[Any]]:
+    """Whole rows with a key above `after` up to and with `upto`, and what to bind; in canonical order,
+    whatever collation the database has. What has that order by itself is served by the primary key's index;
+    all else is ordered by the bytes of its text."""
+
+    def side(place: int, value: Value, number: int) -> tuple[str, str, Any]:
+        codec, name = shape.keys[place], f"t.{shape.key_names[place]}"
+        native = codec.kind != "uuid" or is_uuid(str(value)) is not None
+        column = _ordered(shape, codec, name) if native else _by_bytes(shape, codec, name)
+        mark = shape.bound(number, codec, native=codec.kind == "uuid" and native)
+        return column, mark, codec.spell([value])[0]
+
+    points = [None if key is None else bound_of(shape.keys, key) for key in (after, upto)]
+    tests, bound = between(points[0], points[1], side)
+    chosen = shape.read_keys("t") + shape.read_values(shape.values)
+    order = (_ordered(shape, codec, name) for codec, name in zip(shape.keys, shape.key_of("t"), strict=True))
+    return listed(shape, chosen, tests, order), bound
+
+
+def _ordered(shape: TypedShape[Any], codec: Codec, column: str) -> str:
+    """What a key column is ordered by."""
+    if codec.kind == "boolean":
+        return codec.read(column)
+    return column if codec.is_ordered else _by_bytes(shape, codec, column)
+
+
+def _by_bytes(shape: TypedShape[Any], codec: Codec, column: str) -> str:
+    return shape.bytewise(f"({codec.read(column)})")
+
+
+def _lists(rows: Sequence[Sequence[Any]]) -> Rows:
+    """Rows that can be changed in place."""
+    return [row if isinstance(row, list) else list(row) for row in rows]
 
 
 def _has_fault(codecs: Sequence[Codec], key: Key) -> bool:

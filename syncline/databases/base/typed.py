@@ -120,6 +120,15 @@ class TypedShape(BaseShape, Generic[C]):
     def bytewise(self, text: str) -> str:
         """A text to be compared by its characters alone."""
 
+    @abstractmethod
+    def bound(self, number: int, codec: Codec, *, native: bool = False) -> str:
+        """The place of the `number`th value in a statement, counted from 1, as a staged value of this codec;
+        `native`: as one of its central type."""
+
+    @abstractmethod
+    def page(self, number: int) -> str:
+        """The end of a query that is ordered: no more rows than the `number`th value says."""
+
     @property
     @abstractmethod
     def given(self) -> str:
@@ -128,6 +137,11 @@ class TypedShape(BaseShape, Generic[C]):
     @abstractmethod
     def arrays(self, keys: Sequence[Key]) -> Sequence[Any]:
         """What to bind for `given`."""
+
+    @property
+    def given_one(self) -> str:
+        """The same for a single key, where that is to be planned otherwise."""
+        return self.given
 
     @abstractmethod
     def given_texts(self, texts: Sequence[str]) -> tuple[str, Any]:

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from syncline.databases.base.codec import Codec as PortableCodec
 from syncline.databases.base.screen import Certain
 from syncline.databases.base.shape import BaseLayout
 from syncline.databases.base.spelling import SPELLINGS, are_floats, decimals, matching
 from syncline.databases.base.typed import Facts, Present, TypedShape
 from syncline.databases.postgresql.session import Rows, Session
 from syncline.databases.postgresql.sql import array, array_of, literal, qualified, queries
-from syncline.databases.postgresql.types import HEADER, Codec, codec_of, digits_of
+from syncline.databases.postgresql.types import HEADER, STAGES, Codec, codec_of, digits_of
 from syncline.hub.contract import Key
 from syncline.model.schema import ColumnSchema, Schema
 
@@ -65,6 +66,17 @@ class Shape(TypedShape[Codec]):
         """An item of FROM: the keys that the first parameters hold, as rows `s` with their number `n`."""
         columns = ", ".join(f"${i + 1}::{codec.stage}[]" for i, codec in enumerate(self.keys))
         return f"unnest({columns}) WITH ORDINALITY AS s({', '.join(self.log_keys)}, n)"
+
+    @property
+    def given_one(self) -> str:
+        """Of a single key PostgreSQL keeps its plan, while it plans anew for every array."""
+        return f"(SELECT * FROM {self.given} LIMIT 1) AS s"
+
+    def bound(self, number: int, codec: PortableCodec, *, native: bool = False) -> str:
+        return f"${number}::{codec.central if native else STAGES[codec.storage]}"
+
+    def page(self, number: int) -> str:
+        return f" LIMIT ${number}::bigint"
 
     def given_texts(self, texts: Sequence[str]) -> tuple[str, str]:
         return "unnest($1::text[]) WITH ORDINALITY AS s(k0, n)", array(list(texts))

@@ -27,7 +27,7 @@ _RANGES = {
     "bigint": (INTEGER_MIN, INTEGER_MAX),
     "boolean": (0, 1),
 }
-_STAGES: dict[Storage, str] = {"integer": "bigint", "float": "float8", "text": "text", "blob": "bytea"}
+STAGES: dict[Storage, str] = {"integer": "bigint", "float": "float8", "text": "text", "blob": "bytea"}
 _NAMES_OF_OBJECTS = frozenset(
     f"reg{what}" for what in "class type proc procedure oper operator config dictionary collation".split()
 )
@@ -44,7 +44,7 @@ class Codec(PortableCodec):
     @property
     def stage(self) -> str:
         """The type of a staged value."""
-        return _STAGES[self.storage]
+        return STAGES[self.storage]
 
     @property
     def asks_server(self) -> bool:
