@@ -20,8 +20,8 @@ from syncline.errors import BodyRefused, SynclineError, TransportError
 from syncline.protocol.flows import Flow
 from syncline.protocol.messages import BeginPush, ChunkKept, PushBegun, PushChunk
 from syncline.replica.device import Device
-from syncline.replica.freeze import Frozen, freeze
-from syncline.replica.pending import of_logs
+from syncline.replica.freeze import Frozen, freeze_pending
+from syncline.replica.pending import is_anything_pending, of_logs
 from syncline.replica.session import ask
 
 logger = logging.getLogger("syncline.replica")
@@ -72,9 +72,9 @@ class Ahead:
             yield chunk
 
     def freeze(self, device: Device) -> Frozen | None:
-        """`freeze`, and the end."""
+        """`freeze_pending`, and the end."""
         try:
-            return freeze(device, self)
+            return freeze_pending(device, self)
         finally:
             self.end()
 
@@ -113,8 +113,10 @@ def freeze_and_send(device: Device) -> Flow[tuple[Frozen | None, str]]:
     TransportError if the hub cannot be reached; the push is in flight then. Everything else that the hub, or
     a proxy, objects to it will say again.
     """
+    if not is_anything_pending(device):
+        return None, ""
     if not is_large(device):
-        return freeze(device), ""
+        return freeze_pending(device), ""
     state, limits = device.store.state(), device.limits()
     sender = Sender(
         state.replica,

@@ -35,7 +35,7 @@ KEYS = 5_000
 def spell_inserted(device: Device) -> Flow[None]:
     """Ask for the keys of rows that were inserted here, and respell them. Not while a push is in flight,
     whose keys stay as they were sent."""
-    if in_flight(device.store) is not None:
+    if not any(t.asked for t in device.tables.values()) or in_flight(device.store) is not None:
         return
     noted: list[Respelling] = []
     try:

@@ -145,9 +145,9 @@ class Device:
             return found.values[column].name
         return self.retired.name(table, column) or f"column {column}"
 
-    def limits(self) -> Limits:
-        """The hub's limits as last registered."""
-        kept = self.store.state().limits
+    def limits(self, state: State | None = None) -> Limits:
+        """The hub's limits as last registered, by a `state` that is at hand."""
+        kept = (state or self.store.state()).limits
         with legible(self.store.path, "the limits"):
             return Limits() if kept is None else msgspec.json.decode(kept, type=Limits)
 

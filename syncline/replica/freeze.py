@@ -98,8 +98,11 @@ def freeze(device: Device, listener: Listener | None = None) -> Frozen | None:
     `replica.draft`; one beyond what the hub takes in one push in part, see `replica.selection`. A row that
     cannot travel becomes a rejected edit, the others go on.
     """
-    if not is_anything_pending(device):
-        return None
+    return freeze_pending(device, listener) if is_anything_pending(device) else None
+
+
+def freeze_pending(device: Device, listener: Listener | None = None) -> Frozen | None:
+    """`freeze`, where something is pending."""
     return as_named_now(device, lambda: _frozen(device, listener))
 
 

@@ -148,12 +148,11 @@ def sending(device: Device, flying: Frozen, rows: int) -> Provenance:
     return told_now
 
 
-def pushes_made(device: Device) -> tuple[int | None, str]:
+def pushes_made(device: Device, state: State) -> tuple[int | None, str]:
     """Number and chain of the last push that the hub has answered, counting the one in flight: it is told
     with a pull that follows it, unless the hub has said that it has not got it (`Device.lacking`). None: not
     told, while the file is being filled for another one."""
-    store = device.store
-    state, flying = store.state(), in_flight(store)
+    flying = in_flight(device.store)
     if state.chain is None:
         return None, ""
     if flying is not None and flying.number == device.lacking:

@@ -18,6 +18,7 @@ from syncline.replica.pending import waiting_edits
 from syncline.replica.progress import Progress
 from syncline.replica.session import ask
 from syncline.replica.stage import add_page, last_page
+from syncline.replica.store import State
 
 EMPTY = 1_000
 """Pages without a row, one after the other, that are followed: a hub skips what it told already."""
@@ -36,16 +37,16 @@ def next_pull(device: Device, fingerprint: str = "", start: str = "", *, carried
     page = last_page(device.store)
     horizon = "" if state.horizon in (None, state.watermark) else state.horizon or ""
     after = start or state.watermark or "" if page is None else page.watermark or ""
-    return _pull(device, after, fingerprint, horizon, carried=carried)
+    waiting = 0 if carried else waiting_edits(device)
+    return _pull(device, state, after, fingerprint, horizon, waiting)
 
 
-def _pull(device: Device, after: str, fingerprint: str, horizon: str, *, carried: bool = False) -> Pull:
-    state = device.store.state()
-    asked, waiting = fingerprint or device.hub.fingerprint, 0 if carried else waiting_edits(device)
-    push, chain = pushes_made(device)
+def _pull(device: Device, state: State, after: str, fingerprint: str, horizon: str, waiting: int) -> Pull:
+    asked = fingerprint or device.hub.fingerprint
+    push, chain = pushes_made(device, state)
     return Pull(
         after,
-        device.limits().pull_rows,
+        device.limits(state).pull_rows,
         state.replica,
         asked,
         waiting,
@@ -59,8 +60,8 @@ def prove(device: Device, horizon: str, fingerprint: str = "", start: str = "") 
     """See to it that the centre still has all that rows were told as of, which are not pulled: those of a
     whole table, or of a verdict. `fingerprint` and `start`: as for `next_pull`. WatermarkRefused if it has
     gone back to before that."""
-    after = start or device.store.state().watermark or ""
-    asked = _pull(device, after, fingerprint, horizon)
+    state = device.store.state()
+    asked = _pull(device, state, start or state.watermark or "", fingerprint, horizon, waiting_edits(device))
     yield from ask(msgspec.structs.replace(asked, limit=1), Changes)
 
 

@@ -110,8 +110,8 @@ def begin(store: Store, reason: str) -> None:
         save(store, replace(before, reason=RESTORED if restored else reason, step="ask"))
 
 
-def recover(device: Device, tally: Tally, progress: Progress) -> Flow[None]:
-    """Do all that a recovery still needs; nothing if none was begun.
+def recover(device: Device, tally: Tally, progress: Progress) -> Flow[bool]:
+    """Do all that a recovery still needs; nothing if none was begun. Whether one was.
 
     Raises what the hub refuses with; a refusal among `REASONS` begins it again.
     """
@@ -119,7 +119,7 @@ def recover(device: Device, tally: Tally, progress: Progress) -> Flow[None]:
     recovery = load(store)
     if recovery is None:
         discard_fresh(store)  # one that was cut off right after its end has left it
-        return
+        return False
     if recovery.step == "ask":
         recovery = yield from _ask(device, recovery, tally, progress)
     while recovery.step == "offer":
@@ -135,6 +135,7 @@ def recover(device: Device, tally: Tally, progress: Progress) -> Flow[None]:
         extra={"action": "recover", "replica": store.state().replica, "reason": recovery.reason,
                "offered": recovery.offered, "missing": recovery.missing, "rows": rows},
     )  # fmt: skip
+    return True
 
 
 # Ask ---------------------------------------------------------------------------------------------------

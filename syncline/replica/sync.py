@@ -131,10 +131,10 @@ def _made_good(device: Device, tally: Tally, progress: Progress) -> Flow[None]:
     """What a recovery still needs is done, and what was not captured is found. A recovery may bring the
     schema that a table which was aside fits; edits of it may have to be asked about then."""
     for _ in range(ROUNDS):
-        yield from recover(device, tally, progress)
+        was_begun = yield from recover(device, tally, progress)
         if device.aside:
             notice(device)
-        if device.store.state().recovery is None:
+        if not (was_begun or device.aside) or device.store.state().recovery is None:
             break
     device.came_back = False
     yield from regain(device, tally, progress)

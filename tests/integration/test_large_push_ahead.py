@@ -141,7 +141,7 @@ def test_nobody_waits_for_a_network_that_is_slow(world: World, monkeypatch: pyte
             world.app.execute("UPDATE book SET lent = 1 WHERE id = 0")
         return send(request)
 
-    monkeypatch.setattr(ahead, "freeze", noted)
+    monkeypatch.setattr(ahead, "freeze_pending", noted)
     world.network.inner.send = slow  # type: ignore[method-assign]
     world.replica.push()
     world.replica.push()
@@ -235,7 +235,7 @@ def test_when_the_driver_is_torn_down_the_freeze_is_over_before_the_file_is_clos
             raise error
         return LocalTransport(world.hub).send(request)
 
-    monkeypatch.setattr(ahead, "freeze", slow)
+    monkeypatch.setattr(ahead, "freeze_pending", slow)
     world.network.inner.send = torn  # type: ignore[method-assign]
     try:
         world.replica.push()

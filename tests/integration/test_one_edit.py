@@ -13,8 +13,11 @@ import pytest
 import syncline
 from syncline.databases.sqlite.connections import Connections
 
-PUSH_ON_DEVICE, PULL_ON_DEVICE = 133, 56
+PUSH_ON_DEVICE, PULL_ON_DEVICE = 129, 50
 """Statements in the device file that a sync takes at most: one edit is pushed, one row has come."""
+
+NOTHING_ON_DEVICE = 22
+"""Statements in the device file that a sync with nothing to do takes, whatever the number of tables."""
 
 PUSH_OVER_SQLITE, PULL_OVER_SQLITE = 37, 10
 """Statements in the centre, where that is SQLite."""
@@ -73,6 +76,26 @@ def asked_of(replica: syncline.Replica) -> list[str]:
     asked: list[str] = []
     replica._store._connection.set_trace_callback(asked.append)
     return asked
+
+
+@pytest.mark.parametrize("tables", [1, 120])
+def test_a_sync_with_nothing_to_do_asks_the_file_a_few_things_and_writes_nothing(
+    tmp_path: Path, tables: int
+) -> None:
+    url = sqlite_url(tmp_path)
+    with closing(sqlite3.connect(tmp_path / "centre.db")) as connection, connection:
+        for number in range(1, tables):
+            connection.execute(f"CREATE TABLE more_{number} (id INTEGER PRIMARY KEY, a TEXT)")
+    with syncline.Hub(url) as hub:
+        hub.init()
+        with syncline.clone(hub, tmp_path / "device.db") as replica:
+            replica.sync()
+            asked, wal = asked_of(replica), tmp_path / "device.db-wal"
+            before = wal.read_bytes()
+            replica.sync()
+            assert 0 < len(asked) <= NOTHING_ON_DEVICE
+            assert not any(statement.startswith(("BEGIN", "SAVEPOINT", "ROLLBACK")) for statement in asked)
+            assert wal.read_bytes() == before
 
 
 def test_one_edit_asks_the_files_and_a_centre_of_sqlite_a_few_things(
