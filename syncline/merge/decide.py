@@ -248,9 +248,9 @@ def row_note(
         image = dict(zip(sent.columns, sent.values, strict=True))
     elif sent.op == "U" and base is not None and base.image is not None:
         image = base.image
-    images = {"base": before, "sent": image, "hub": present}
-    unknown = {name: places for name, one in images.items() if (places := _unknown(table, one))}
-    base_row, sent_row, hub_row = (_row(table, one) for one in images.values())
+    told = {"base": before, "sent": image}  # what is there is known whole
+    unknown = {name: places for name, one in told.items() if (places := _unknown(table, one))}
+    base_row, sent_row, hub_row = (_row(table, one) for one in (before, image, present))
     rival = _newest(rivals)
     return Note(None, outcome, policy.name, rival, base_row, sent_row, hub_row, unknown=unknown)
 
