@@ -11,6 +11,7 @@ from syncline.hub.contract import (
     Former,
     Key,
     LogPage,
+    Outdated,
     Position,
     Removed,
     Standing,
@@ -106,6 +107,11 @@ class BaseLog(ABC, Generic[P, N]):
     def _older_than(self, seconds: float) -> int:
         """The place up to which everything is certainly so old; 0 if nothing is known to be."""
         return self.end() if seconds <= 0 else self._ledger.place_before(seconds)
+
+
+def unsettled() -> Outdated:
+    """Why a page is not told: to be answered once the tables were looked at, and prepared anew."""
+    return Outdated("what was written to an altered table is not in its log yet")
 
 
 def formers(

@@ -16,7 +16,7 @@ import psycopg
 
 from syncline.databases.base import Ledger
 from syncline.databases.base.codec import mend_floats
-from syncline.databases.base.log import BaseLog, formers
+from syncline.databases.base.log import BaseLog, formers, unsettled
 from syncline.databases.base.page import Page
 from syncline.databases.base.respelling import guarded
 from syncline.databases.postgresql.layout import Layout, Shape
@@ -37,6 +37,9 @@ _LEAVE = f"WITH made AS ({LEAVE}) SELECT xid::text::int8, mark, seen::text FROM 
 EVERYTHING = SnapshotPosition("", Snapshot(f"{2**62}:{2**62}:"))
 """Has seen whatever there is."""
 
+STRAYS = -1
+"""Stands for `syncline.strays` among the numbers of tables."""
+
 BITS = 62
 """Of a random number that is stored as a bigint and never 0."""
 
@@ -53,7 +56,8 @@ class Instant:
     found: Mark | None
     """That position's mark, if it is there."""
     news: Sequence[int]
-    """The numbers of the tables whose log may hold something that it has not seen."""
+    """The numbers of the tables whose log may hold something that it has not seen; and STRAYS, if there are
+    changes that are in no log yet: what else their transactions did is not to be told without them."""
 
 
 class PostgresLog(BaseLog[SnapshotPosition, Instant]):
@@ -126,6 +130,8 @@ class PostgresLog(BaseLog[SnapshotPosition, Instant]):
         a run of one page has covered everything: only then are the rows read a cut (law L5)."""
         target = after.target or present.now.seen
         places = set() if after.seen == target else {n for n in present.news if n >= after.last[0]}
+        if places and STRAYS in present.news:
+            raise unsettled()
         now = self.proved(present.now) if places and after.target is None else present.now
         target, target_mark = (after.target, after.target_mark) if after.target else (now.seen, now.mark)
         page = Page(self._layout.shapes, limit)
@@ -195,7 +201,8 @@ class PostgresLog(BaseLog[SnapshotPosition, Instant]):
 def _asking(layout: Layout) -> str:
     """With the mark that was left last. And whether the mark $1, $2 is there, and which logs may hold
     something that a position with the xmax $3 and the running transactions $4 has not seen."""
-    news = ["SELECT 0 WHERE $3::xid8 IS NULL AND $4::xid8[] IS NULL", *map(_news, layout.by_number)]
+    stray = f"SELECT {STRAYS} WHERE EXISTS (SELECT FROM syncline.strays JOIN syncline.tables USING (n))"
+    news = ["SELECT 0 WHERE $3::xid8 IS NULL AND $4::xid8[] IS NULL", stray, *map(_news, layout.by_number)]
     there = "SELECT FROM syncline.marks WHERE xid = $1::bigint::text::xid8 AND mark = $2::bigint"
     asked = f"EXISTS ({there}), ARRAY({' UNION ALL '.join(news)})"
     return _instant(layout, "SELECT * FROM syncline.marks ORDER BY xid DESC LIMIT 1", asked)

@@ -110,8 +110,7 @@ SELECT c.oid::int8,
 -- name: uncaptured
 -- Tables that take part without all of our triggers: the one of the recorded name, or else the one that was recorded.
 SELECT s.central_schema || '.' || s.central_name
-  FROM syncline.tables s
-  JOIN pg_class c ON c.oid = coalesce((SELECT n.oid FROM pg_class n JOIN pg_namespace o ON o.oid = n.relnamespace
+  FROM syncline.tables s JOIN pg_class c ON c.oid = coalesce((SELECT n.oid FROM pg_class n JOIN pg_namespace o ON o.oid = n.relnamespace
                                         WHERE o.nspname = s.central_schema AND n.relname = s.central_name), s.relid::oid)
  WHERE (SELECT count(*) FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgenabled = 'A'
            AND t.tgname ~ ('^syncline_(insert|update|inner_update|delete|truncate)_' || s.n || '$') AND {{ours t}}) < 5
@@ -119,8 +118,7 @@ SELECT s.central_schema || '.' || s.central_name
 
 -- name: relids
 -- The oids of a tracked table and its partitions.
-SELECT ARRAY(SELECT relid FROM syncline.tables WHERE n = $1 UNION
-             SELECT p.relid::int8 FROM syncline.tables t, LATERAL {{partitions t.relid::oid}} p WHERE t.n = $1);
+SELECT ARRAY(SELECT relid FROM syncline.tables WHERE n = $1 UNION SELECT p.relid::int8 FROM syncline.tables t, LATERAL {{partitions t.relid::oid}} p WHERE t.n = $1);
 
 -- name: astray
 SELECT DISTINCT n FROM syncline.strays;

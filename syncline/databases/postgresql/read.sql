@@ -26,13 +26,11 @@ SELECT pg_is_in_recovery();
 -- exclusively waits for him: such a one is left out.
 WITH held AS MATERIALIZED (
     SELECT relation FROM pg_locks
-     WHERE locktype = 'relation' AND mode = 'AccessExclusiveLock' AND pid IS DISTINCT FROM pg_backend_pid()
-       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+     WHERE locktype = 'relation' AND mode = 'AccessExclusiveLock' AND pid IS DISTINCT FROM pg_backend_pid() AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 ), parts AS MATERIALIZED (
     SELECT u.name, c.relkind = 'p' AS is_whole, c.reltuples, c.relpages, c.oid IN (SELECT relation FROM held) AS is_held,
            CASE WHEN c.oid NOT IN (SELECT relation FROM held) THEN pg_relation_size(c.oid) ELSE 0 END AS size
-      FROM unnest($1::text[]) AS u(name)
-      LEFT JOIN LATERAL {{partitions u.name::regclass}} x ON true
+      FROM unnest($1::text[]) AS u(name) LEFT JOIN LATERAL {{partitions u.name::regclass}} x ON true
       JOIN pg_class c ON c.oid = coalesce(x.relid, u.name::regclass)
 )
 SELECT name, coalesce(sum(CASE WHEN reltuples >= 0 AND relpages > 0 THEN reltuples::int8 ELSE size / 100 END) FILTER (WHERE NOT is_whole), 0)::int8,

@@ -8,17 +8,14 @@
 -- alters a row of the catalogue writes it anew, with a later transaction than the one before: number of rows
 -- and sum of the transactions cannot stay the same. (The sum is taken from their ages, which is cheaper than to cast.)
 WITH spaces AS MATERIALIZED (
-    SELECT oid, nspname FROM pg_namespace
-     WHERE nspname NOT IN ('pg_catalog', 'information_schema', 'syncline') AND nspname !~ '^pg_(toast|temp)'
+    SELECT oid, nspname FROM pg_namespace WHERE nspname NOT IN ('pg_catalog', 'information_schema', 'syncline') AND nspname !~ '^pg_(toast|temp)'
 ), present AS MATERIALIZED (
     SELECT c.* FROM pg_class c WHERE c.relnamespace IN (SELECT oid FROM spaces) AND c.relkind IN ('r', 'p', 'f', 'v', 'm')
 ), chosen AS MATERIALIZED (
-    SELECT relid::oid FROM syncline.tables
-    UNION
+    SELECT relid::oid FROM syncline.tables UNION
     SELECT c.oid FROM present c JOIN spaces s ON s.oid = c.relnamespace WHERE s.nspname || '.' || c.relname = ANY ($1::text[])
 ), tracked AS MATERIALIZED (
-    SELECT relid FROM chosen
-    UNION
+    SELECT relid FROM chosen UNION
     SELECT x.relid FROM chosen t
       JOIN pg_class c ON c.oid = t.relid AND c.relkind = 'p', LATERAL {{partitions c.oid}} x
 ), others AS MATERIALIZED (
