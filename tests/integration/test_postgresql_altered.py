@@ -6,6 +6,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -135,3 +136,51 @@ def test_l13_a_table_that_has_lost_all_of_its_columns_is_known_by_its_name(world
     renaming = world.hub.database.catalogue.renamed()
     assert renaming is not None
     assert [table.central_name for table in renaming.now.tables] == ["thing"]
+
+
+EDITS = {
+    "UPDATE": ("UPDATE car SET name = 'mine' WHERE id = 1", [(1, "mine"), (2, "b")]),
+    "INSERT": ("INSERT INTO car VALUES (3, 'new')", [(1, "a"), (2, "b"), (3, "new")]),
+    "DELETE": ("DELETE FROM car WHERE id = 2", [(1, "a")]),
+}
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        "MATERIALIZED VIEW car AS SELECT * FROM former",
+        "VIEW car AS SELECT * FROM former",
+        "VIEW car AS SELECT id, name FROM former UNION ALL SELECT id, name FROM former WHERE false",
+        "VIEW car AS SELECT id, max(name) AS name FROM former GROUP BY id",
+        "SEQUENCE car",
+        "TYPE car AS (id int, name text)",
+        "UNLOGGED TABLE car (id int PRIMARY KEY, name text)",
+    ],
+)
+@pytest.mark.parametrize("edits", ["UPDATE", "INSERT", "DELETE"])
+def test_l12_what_takes_the_name_of_a_table_stops_nobody(
+    postgres_url: str, tmp_path: Path, made: str, edits: str
+) -> None:
+    """The table goes on under the name that it has now."""
+
+    def run(statements: str) -> list[Any]:
+        with psycopg.connect(postgres_url) as connection:
+            cursor = connection.execute(statements)
+            return [] if cursor.description is None else cursor.fetchall()
+
+    run(
+        "CREATE TABLE car (id int PRIMARY KEY, name text); CREATE TABLE other (id int PRIMARY KEY);"
+        " INSERT INTO car VALUES (1, 'a'), (2, 'b')"
+    )
+    with syncline.Hub(postgres_url) as hub:
+        hub.init()
+        with syncline.clone(hub, tmp_path / "b.db") as replica:
+            replica.sync()
+            with sqlite3.connect(replica.file) as app:
+                app.executescript(f"{EDITS[edits][0]}; INSERT INTO other VALUES (1)")
+            run(f"ALTER TABLE car RENAME TO former; CREATE {made}")
+            report = replica.sync()
+            assert report.push is not None and (report.push.rejected, report.pending) == ((), 0)
+            assert replica.verify().equal
+    assert run("SELECT id, name FROM former ORDER BY id") == EDITS[edits][1]
+    assert run("SELECT id FROM other") == [(1,)]

@@ -48,6 +48,12 @@ _PLAINLY |= {LOCKED: Locked, "25006": DatabaseReadOnly}
 _PLAINLY |= dict.fromkeys(("42P06", "42P07", "42710", "42723"), NameTaken)
 _UNREACHABLE_CLASSES = ("08", "28", "3D", "53", "57")
 _MISSING = frozenset(["42P01", "3F000", "42883"])
+_NOT_AS_KNOWN = frozenset(["42703", "42704", "42809", "55000"])
+"""What the hub's own statements meet where something is gone, or a view has taken a table's name."""
+
+_STALE = frozenset(["RevalidateCachedQuery", "CheckSelectLocking"])
+"""The functions of PostgreSQL's that refuse what a table that is altered, or a view now, no longer has."""
+
 _RAISING = frozenset(["exec_stmt_raise", "exec_stmt_assert", "PLy_elog_impl"])
 """The functions of PostgreSQL's procedural languages that raise what a function's author wrote."""
 
@@ -128,7 +134,7 @@ def is_stale_plan(error: Trouble) -> bool:
     """Whether a statement no longer fits, prepared by the driver or with casts to what a column was: that has
     another type since.
     The end of the transaction makes the driver forget what it has prepared."""
-    is_refused = error.sqlstate == "0A000" and error.diag.source_function == "RevalidateCachedQuery"
+    is_refused = error.sqlstate == "0A000" and error.diag.source_function in _STALE
     return (is_refused or error.sqlstate == "42804") and not _is_in_code(error)
 
 
@@ -156,7 +162,7 @@ def translated(error: Trouble) -> SynclineError:
     if state.startswith(_UNREACHABLE_CLASSES):
         return DatabaseUnavailable(f"{message_of(error)} (SQLSTATE {state})")
     is_of_users = bool(error.diag.context)  # in a trigger
-    if state in _MISSING or (state in ("42703", "42704") and not is_of_users):
+    if state in _MISSING or (state in _NOT_AS_KNOWN and not is_of_users):
         missing = f"something the hub relies on is missing: {message_of(error)}"
         return NotPrepared(f"{missing} (SQLSTATE {state})")
     return DatabaseError(f"{message_of(error)} (SQLSTATE {state})")
