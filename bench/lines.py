@@ -26,8 +26,8 @@ PARTS = {
     " shape signature strays wider",
     "log": "compact compacting log logtable ordered others page position prune retention",
     "rows": "application apply bases bounds codec counters groups holders isolation loading order parents"
-    " parking read reading respelling rows screen softly spelling stage staged statements steps typed types"
-    " write writing",
+    " parking placed read reading respelling rows screen softly spelling stage staged statements steps typed"
+    " types write writing",
     "ledger": "cells dialect ledger tables",
     "connection": "__init__ connections database errors instant pool session sql text transaction watch",
     "its own": "breaches careful replaced undone",
@@ -59,8 +59,8 @@ ALONE: Mapping[str, Mapping[str, str]] = {
         " _is_other _when",
     },
     "COPY": {
-        "stage.py": "Straight.entries _is_straight _copy _copy_as cells_of numbered straight _lines _cells"
-        " _escaped",
+        "stage.py": "Straight.entries Loaded.keep_aside Loaded.is_aside Loaded.fill Loaded._copy cells_of"
+        " numbered straight _lines _cells _escaped",
         "apply.py": "Application._is_straight Application._insert_straight _singly _context",
         "statements.py": "copy_in copy_log",
     },

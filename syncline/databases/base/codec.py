@@ -76,6 +76,17 @@ class Codec:
         bytes."""
         return self.kind == "uuid" or not self.is_text
 
+    @property
+    def is_spelled_once(self) -> bool:
+        """Whether a text is spelled in one way alone, so that the server certainly reads it, but for days
+        that do not exist; then a temporary table has it in the column's own type."""
+        return False
+
+    @property
+    def is_always_read(self) -> bool:
+        """Whether the server reads every text that passes as a key."""
+        return False
+
     def spell(self, values: Sequence[Value]) -> Sequence[Any]:
         """What to bind for these values; themselves, unless the driver takes something else."""
         return values

@@ -57,6 +57,12 @@ class StagedRows(Loaded, Protocol):
     def refused(self) -> dict[int, Refusal]:
         """Rows of which it is known already that they cannot be written, by their numbers."""
 
+    def place(self, session: Any) -> None:
+        """Bring the rows where statements find them, if they are not there."""
+
+    def settle_down(self, session: Any) -> None:
+        """Bring them into a temporary table in which single rows are quick to find."""
+
     def over(self, template: str, rows: Sequence[int] | None = None) -> tuple[str, Any]:
         """A statement over all of these rows, or over some that follow each other; and what it is given."""
 

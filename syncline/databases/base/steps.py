@@ -94,13 +94,10 @@ class StepwiseApplication(BaseApplication[R], Generic[R]):
     def tried(self, part: Part[R], rows: Sequence[int], write: Write) -> Mapping[int, Exception | None]:
         """Write each of these rows that can be; why not, of the others: None if nothing was said."""
 
-    @abstractmethod
-    def place(self, part: Part[R]) -> None:
-        """Bring the rows where statements find them, if they are not there."""
-
-    @abstractmethod
     def place_singly(self) -> None:
         """Make ready for `tried` and for statements over some of the rows."""
+        for part in self.parts:
+            part.loaded.settle_down(self._verbs)
 
     @abstractmethod
     def fault(self, failure: Exception) -> Fault:
@@ -235,7 +232,7 @@ class StepwiseApplication(BaseApplication[R], Generic[R]):
         if kept_waiting:
             return kept_waiting
         for part in self.parts:
-            self.place(part)
+            part.loaded.place(self._verbs)
         self._look_for_others(failure)
         found: list[Refusal] = []
         if not isinstance(failure, Unwritten) and self.code(failure) == codes.FOREIGN_KEY:

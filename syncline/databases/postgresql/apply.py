@@ -32,7 +32,7 @@ from syncline.databases.postgresql.layout import Layout
 from syncline.databases.postgresql.parking import parked, unique_columns
 from syncline.databases.postgresql.session import Rows, Session
 from syncline.databases.postgresql.sql import array_of, dollar, literal, queries
-from syncline.databases.postgresql.stage import Loaded, place, settle_down
+from syncline.databases.postgresql.stage import Loaded
 from syncline.hub.contract import Refusal
 from syncline.model.masks import split_mask
 from syncline.model.values import EVERYTHING, mask_of
@@ -59,7 +59,7 @@ class Application(StepwiseApplication[Loaded]):
     def run(self) -> list[Refusal]:
         for part in () if self._refused else self.parts:
             if not self._is_straight(part):
-                self.place(part)
+                part.loaded.place(self._session)
         return super().run()
 
     def defer(self) -> None:
@@ -127,12 +127,8 @@ class Application(StepwiseApplication[Loaded]):
     def tried(self, part: Part[Loaded], rows: Sequence[int], write: Write) -> Mapping[int, Exception | None]:
         return _singly(self._session, part.loaded, rows, write)
 
-    def place(self, part: Part[Loaded]) -> None:
-        place(self._session, part.loaded)
-
     def place_singly(self) -> None:
-        for part in self.parts:
-            settle_down(self._session, part.loaded)
+        super().place_singly()
         self._session.script(queries("write.sql")["make troubles"])
 
     # When they fail

@@ -56,9 +56,11 @@ class Codec(PortableCodec):
 
     @property
     def is_spelled_once(self) -> bool:
-        """Whether a text is spelled in one way alone; the server certainly reads it, but for days that do not
-        exist."""
         return self.kind in SPELLINGS and self.central != "money"
+
+    @property
+    def is_always_read(self) -> bool:
+        return self.central == "uuid"
 
     def alike(self, left: str, right: str) -> str:
         """Of floats -0.0 and 0.0 are two."""

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from psycopg.errors import LockNotAvailable
 
 from syncline.databases.base.bases import Bases
-from syncline.databases.base.respelling import differing
+from syncline.databases.base.placed import PlacingWriter
 from syncline.databases.base.staged import Tries
-from syncline.databases.base.writing import LockingWriter
 from syncline.databases.postgresql import statements as sql
 from syncline.databases.postgresql.apply import Application
 from syncline.databases.postgresql.holders import Holders
@@ -25,7 +24,7 @@ from syncline.databases.postgresql.position import Snapshot, snapshot_position
 from syncline.databases.postgresql.read import RowReader
 from syncline.databases.postgresql.session import BRIEF, FIRST_PATIENCE, Session
 from syncline.databases.postgresql.sql import array_of, queries
-from syncline.databases.postgresql.stage import Loaded, discard, drop, load, place, ready
+from syncline.databases.postgresql.stage import Loaded, drop
 from syncline.hub.contract import Refusal, Rival, Stage
 
 MANY = 1000
@@ -78,25 +77,19 @@ def look(session: Session, memory: Memory, shape: Shape, replica: str, base: Uns
     return left
 
 
-class RowWriter(RowReader, LockingWriter[Loaded]):
+class RowWriter(RowReader, PlacingWriter[Loaded]):
     """The contract's `Rows`, READ COMMITTED."""
 
     patience_over = LockNotAvailable
 
     def __init__(self, session: Session, layout: Layout, lock_timeout: float) -> None:
         RowReader.__init__(self, session, layout)
-        LockingWriter.__init__(self, session, Holders(session))
+        PlacingWriter.__init__(self, session, Holders(session))
         self._looked: Memory = {}
         self._lock_timeout = lock_timeout
 
-    def ready(self, stage: Stage) -> None:
-        """Spell the rows as they are loaded."""
-        stage.handle = ready(self.shape(stage.table), stage)
-
-    def load(self, stage: Stage) -> None:
-        if stage.handle is None:
-            self.ready(stage)
-        load(self._session, self.loaded(stage))
+    def handle(self, stage: Stage) -> Loaded:
+        return Loaded(stage, self.shape(stage.table))
 
     def drop(self, loaded: Sequence[Loaded]) -> None:
         drop(self._session, [item.table for item in loaded if item.table])
@@ -105,7 +98,7 @@ class RowWriter(RowReader, LockingWriter[Loaded]):
         """What is to be deleted is also held against new children. A table that would be waited for later is
         found now."""
         for item in loaded:
-            place(self._session, item)
+            item.place(self._session)
         if not self.tries.waits:
             self._session.script(f"LOCK TABLE {loaded[0].shape.name} IN ROW EXCLUSIVE MODE")
         shape, pieces, parameters = loaded[0].shape, [], []
@@ -130,7 +123,7 @@ class RowWriter(RowReader, LockingWriter[Loaded]):
             return []
         name = ("rivals", triggers)
         template = shape.statement(name, lambda: sql.rivals(shape, triggers=triggers))
-        place(self._session, loaded)
+        loaded.place(self._session)
         rows = self._session.run(*loaded.over(template), bases.replica, *left.bound())
         return bases.rivals(shape, ([n, (shape.n, xid, seq), *rest] for n, xid, seq, *rest in rows))
 
@@ -142,10 +135,6 @@ class RowWriter(RowReader, LockingWriter[Loaded]):
             return base
         return look(self._session, memory, loaded.shape, replica, base)
 
-    def discard(self, stage: Stage, rows: Sequence[int]) -> None:
-        """Take rows out of a stage."""
-        discard(self._session, self.loaded(stage), rows)
-
     def write(self, loaded: Sequence[Loaded], origin: str) -> list[Refusal]:
         self._written.update(item.stage.table for item in loaded if item.stage.form != "delete")
         return Application(self._session, self._layout, loaded, origin, self.tries).run()
@@ -156,14 +145,6 @@ class RowWriter(RowReader, LockingWriter[Loaded]):
 
     def take_numbers(self, counter: int, count: int) -> None:
         self._session.value(queries("counters.sql")["take"], counter, count)
-
-    def unlike(self, loaded: Loaded) -> list[int]:
-        shape, columns = loaded.shape, loaded.stage.columns
-        place(self._session, loaded)
-        read = loaded.read if loaded.table else frozenset()
-        name = ("differing", *columns, -1, *sorted(read))
-        template = shape.statement(name, lambda: differing(shape, columns, read))
-        return [n for (n,) in self._session.run(*loaded.over(template))]
 
     def wait_longer(self, attempt: int, patience: float) -> None:
         """Wait for each row as long as at first, which is not long enough to be a deadlock or to keep others
