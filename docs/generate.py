@@ -127,6 +127,10 @@ FOUND = {
     " or will refuse all of a table.",
     "foreign_key_local": "A foreign key between synced tables is in this file alone: rows that it refuses"
     " wait.",
+    "foreign_key_mismatch": "A foreign key of this file points at what is not unique in it: SQLite refuses"
+    " writes to both of its tables.",
+    "foreign_key_waits": "A foreign key of the centre is not made yet: its parent takes no part, or is not"
+    " unique.",
     "former_name": "`syncline.toml` names a table or column by a former name.",
     "forms_lossy": "Columns hold decimals as `real`, so that digits beyond the fifteenth are rounded in this"
     " file; or intervals as `microseconds` or `epoch`, where a day is 24 hours.",
@@ -177,6 +181,7 @@ FOUND = {
     "tables_left": "Tables of the file that take no part in the centre any more.",
     "track_unfinished": "A track of further tables was cut off; all others are synced.",
     "trigger_disabled": "A capture trigger is disabled, or does not fire for replicated writes.",
+    "unique_kept": "A unique index that the centre has dropped stays: a foreign key of this file needs it.",
     "unique_local": "A unique index is in this file alone: rows that it refuses wait.",
     "upgrade_waits": "Names that the centre has changed, or columns that it has dropped, are here as"
     " they were.",
@@ -190,6 +195,7 @@ FOUND = {
 """What a finding says, by its code. A test compares these with the codes that the program gives."""
 
 FOUND_REMEDIES = {
+    "foreign_key_waits": "What the sentence names: it waits for a table to take part, or for a unique index.",
     "former_name": "Write the new name into `syncline.toml`.",
     "grants_missing": "Run the statements that it names.",
     "key_null": "Give them a key.",

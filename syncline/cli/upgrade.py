@@ -22,7 +22,7 @@ def upgrade(file: Path, dry_run: bool, as_json: bool) -> int:
     version of the application. Tables that were dropped stay. Without the network, in one transaction.
 
     JSON: file, dry_run, tables {former name: name}, columns {table: {former name: name}}, dropped {table:
-    [column]}, indexes [name].
+    [column]}, indexes [name], foreign_keys [table (columns) to table (columns)].
     """
     with open_replica(file) as replica:
         report = replica.preview_upgrade() if dry_run else replica.upgrade()
@@ -35,6 +35,7 @@ def upgrade(file: Path, dry_run: bool, as_json: bool) -> int:
     for table, gone in report.dropped.items():
         lines += [f"table {table}: column {column} is dropped" for column in gone]
     lines += [f"index {name} is made" for name in report.indexes]
+    lines += [f"foreign key of {name} is made" for name in report.foreign_keys]
     for line in lines:
         output.line(line)
     if not lines:

@@ -94,7 +94,7 @@ def _check_own_tables(file: Connection, like: Store) -> None:
     """Syncline's own tables hold what every device needs, and nothing else."""
     names = like.rows("SELECT name FROM sqlite_master WHERE type = 'table' AND name GLOB '_sync_*'")
     for (name,) in names:
-        if name in ("_sync_table", "_sync_index"):
+        if name in ("_sync_table", "_sync_index", "_sync_reference"):
             rows = f"SELECT * FROM {quote(name)} LIMIT ?"
             expected = set(like.rows(rows, (-1,)))
             if set(file.execute(rows, (len(expected) + 1,)).fetchall()) != expected:

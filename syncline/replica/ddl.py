@@ -31,9 +31,10 @@ def local_table(table: TableSchema, hub: Schema, local: Schema) -> str:
     return create_table(table if as_it_is else replace(table, ddl=None), local)
 
 
-def add_column(table: TableSchema, column: ColumnSchema, schema: Schema) -> str:
-    """The ALTER TABLE for a new column, as much of it as SQLite allows there: a default that is a constant,
-    and NOT NULL only with one. (`replica.defining` gives it any other default afterwards.)"""
+def add_column(table: TableSchema, column: ColumnSchema, keys: Sequence[ForeignKey]) -> str:
+    """The ALTER TABLE for a new column with these foreign keys, as much of it as SQLite allows there: a
+    default that is a constant, NOT NULL only with one, and foreign keys only without. (`replica.defining`
+    gives it any other default afterwards.)"""
     text = f"ALTER TABLE {quote(table.name)} ADD COLUMN {quote(column.name)} {column.declared}".rstrip()
     default = constant(column.default)
     if default is not None:
@@ -41,7 +42,6 @@ def add_column(table: TableSchema, column: ColumnSchema, schema: Schema) -> str:
         if not (column.nullable or column.computed or default.upper() == "NULL"):
             text += " NOT NULL"
     else:
-        keys = [key for key in carried(table, schema) if key.columns == (column.name,)]
         text += "".join(f" {_references(key)}" for key in keys)
     return text
 

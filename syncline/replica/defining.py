@@ -14,8 +14,9 @@ from syncline.errors import Malformed, StoreError, StoreObstacle
 from syncline.model.schema import ColumnSchema, Schema, TableSchema
 from syncline.replica.affinity import carries
 from syncline.replica.answers import REMEDY
-from syncline.replica.ddl import Index, add_column, constant, local_table
+from syncline.replica.ddl import Index, add_column, carried, constant, local_table
 from syncline.replica.indexes import columns_of, misfits
+from syncline.replica.postponed import is_possible, note_postponed
 from syncline.replica.redefine import redefine
 from syncline.replica.store import Store, warden
 from syncline.sqlitekit.definition import with_default
@@ -46,9 +47,15 @@ def _check_made(store: Store, table: TableSchema) -> None:
 
 def make_column(store: Store, table: TableSchema, column: ColumnSchema, schema: Schema) -> None:
     """Add a column to a table. Inside a transaction. A default that is no constant, which ADD COLUMN does not
-    take, is written into the definition: rows that are there have NULL until their values come."""
+    take, is written into the definition: rows that are there have NULL until their values come. Foreign keys
+    that the file cannot have yet are left out, and noted."""
+    keys = [key for key in carried(table, schema) if key.columns == (column.name,)]
+    possible = [key for key in keys if is_possible(store, key)]
     with _blamed(f"table {table.name}, column {column.name}"), store.held_to(warden.only_column(table.name)):
-        store.execute(add_column(table, column, schema))
+        store.execute(add_column(table, column, possible))
+    for key in keys if constant(column.default) is None else ():
+        if key not in possible:
+            note_postponed(store, table, key)
     if column.default is not None and constant(column.default) is None:
         with _blamed(f"table {table.name}, the default of column {column.name}"):
             _check_default(store, column.default)

@@ -20,6 +20,7 @@ from syncline.replica import capture
 from syncline.replica.clocks import NOW
 from syncline.replica.conflicts import conflicts
 from syncline.replica.device import Device
+from syncline.replica.foreign import foreign_keys
 from syncline.replica.forms import loss, lossy
 from syncline.replica.hydrate import building_path
 from syncline.replica.indexes import misfits
@@ -29,6 +30,7 @@ from syncline.replica.noticed import as_called
 from syncline.replica.objects import own_objects
 from syncline.replica.pending import oldest_edit, pending_edits
 from syncline.replica.plan import coming, completable, left_out
+from syncline.replica.postponed import mismatched
 from syncline.replica.sound import looked_after, unsound
 from syncline.replica.standing import changed_tables
 from syncline.replica.statements import Statements
@@ -248,6 +250,7 @@ def _following(device: Device) -> Iterator[Finding]:
             " values",
             "Correct or sync these rows, then run: syncline upgrade FILE",
         )
+    yield from foreign_keys(device)
     tables, columns = renamed(device)
     other = [t.table.name for t in device.tables.values() if t.table.name in {*tables, *columns}]
     gone = sum(map(len, device.retired.columns.values()))
@@ -373,6 +376,8 @@ def _triggers(store: Store, t: Statements) -> Iterator[Finding]:
 
 def _references(store: Store, t: Statements) -> Iterator[Finding]:
     """Rows whose parent is not there: some program writes with foreign_keys = OFF."""
+    if mismatched(store, t.table.name):  # which has been told, and SQLite cannot check
+        return
     sql = "SELECT parent, count(*) FROM pragma_foreign_key_check(?) GROUP BY parent ORDER BY parent"
     for parent, count in store.rows(sql, (t.table.name,)):
         rows = "1 row refers" if count == 1 else f"{count:,} rows refer"

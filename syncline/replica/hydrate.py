@@ -33,6 +33,7 @@ from syncline.replica.follow import take_in
 from syncline.replica.forms import NONE, Forms, check_typed, in_forms, read_forms, warn_of_loss, written_forms
 from syncline.replica.made import make_all
 from syncline.replica.overlay import Overlay
+from syncline.replica.postponed import postpone_mismatched
 from syncline.replica.progress import Progress
 from syncline.replica.pull import fetch_rest
 from syncline.replica.rows import write_rows
@@ -220,8 +221,9 @@ def blank(schema: Schema) -> Store:
 
 
 def _completed(device: Device) -> None:
-    """Indexes and triggers."""
+    """Indexes and triggers. Without foreign keys that refuse all writes, as an index could not be made."""
     make_all(device)
+    postpone_mismatched(device.store, device.tables.values())
     for t in device.tables.values():
         capture.install(device.store, t)
 

@@ -21,6 +21,7 @@ from syncline.replica.defining import make_column
 from syncline.replica.device import Device
 from syncline.replica.indexes import columns_of, has_key, misfits
 from syncline.replica.meant import has_noted
+from syncline.replica.postponed import postpone_mismatched, postponed
 from syncline.replica.reports import Unable
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, quote
@@ -62,6 +63,7 @@ def notice(device: Device, is_renamed: Callable[[Device], bool] = lambda device:
             if not misfits(store, t.table):
                 capture.install(store, t)
         _set_aside(device, ours, unfit)
+        postpone_mismatched(store, ours.values())
         for n, columns in lacking.items():
             note_lacked(store, n, lacked(store, n) | columns)
     device.reload()
@@ -134,7 +136,8 @@ def _unfit(device: Device, ours: Mapping[int, Statements]) -> set[int]:
 
 
 def _parents(store: Store, t: Statements) -> set[str]:
-    return {folded(parent) for _, _, parent, *_ in store.described(f"PRAGMA foreign_key_list({t.name})")}
+    here = (parent for _, _, parent, *_ in store.described(f"PRAGMA foreign_key_list({t.name})"))
+    return {folded(parent) for parent in (*here, *(key.parent for key in postponed(store, t.table)))}
 
 
 def note_made_again(store: Store, n: int) -> None:

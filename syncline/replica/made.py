@@ -13,6 +13,7 @@ from syncline.model.schema import Schema
 from syncline.replica.ddl import Index, indexes
 from syncline.replica.defining import make_index
 from syncline.replica.device import Device
+from syncline.replica.postponed import needing
 from syncline.replica.store import Store, quote
 
 
@@ -24,13 +25,22 @@ def make_all(device: Device) -> None:
 
 
 def drop_unwanted(store: Store, present: Schema) -> None:
-    """Drop those of Syncline's own that the hub's schema has no more. Inside a transaction."""
+    """Drop those of Syncline's own that the hub's schema has no more. One that a foreign key of the file
+    needs stays until none does. Inside a transaction, when foreign keys are gone that the hub has no more."""
+    for n, what, name in unwanted(store, present):
+        if n in present.by_number:  # a table that takes part no longer stays as it is
+            if any(needing(store, name)):
+                continue
+            store.execute(f"DROP INDEX IF EXISTS {quote(name)}")
+        store.execute("DELETE FROM _sync_index WHERE n = ? AND what = ?", (n, what))
+
+
+def unwanted(store: Store, present: Schema) -> list[tuple[int, str, str]]:
+    """The number of the table, what it is, and the name of each of Syncline's own that this schema of the hub
+    does not have."""
     wanted = {(index.table, index.what) for index in indexes(present, present)}
-    for n, what, name in store.rows("SELECT n, what, name FROM _sync_index"):
-        if (n, what) not in wanted:
-            if n in present.by_number:  # a table that takes part no longer stays as it is
-                store.execute(f"DROP INDEX IF EXISTS {quote(name)}")
-            store.execute("DELETE FROM _sync_index WHERE n = ? AND what = ?", (n, what))
+    noted = store.rows("SELECT n, what, name FROM _sync_index")
+    return [(n, what, name) for n, what, name in noted if (n, what) not in wanted]
 
 
 def make_new(device: Device, before: Schema, fresh: Collection[int]) -> None:
@@ -47,7 +57,7 @@ def make_new(device: Device, before: Schema, fresh: Collection[int]) -> None:
             continue
         if index.on in retired and _is_there(device.store, index):
             _note(device.store, index, index.name)
-        elif not (index.inline and index.table in fresh):
+        elif not (index.inline and index.columns in device.uniques(device.tables[index.table])):
             make(device.store, index)
 
 

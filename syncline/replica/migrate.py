@@ -17,7 +17,7 @@ from functools import partial
 from syncline.errors import StoreBusy
 from syncline.merge.policies import KEY_TAKEN
 from syncline.model.evolution import TableChange
-from syncline.model.schema import Schema, to_plain
+from syncline.model.schema import Schema, TableSchema, to_plain
 from syncline.model.values import Value
 from syncline.protocol.messages import Verdict
 from syncline.replica import capture, join
@@ -54,6 +54,7 @@ from syncline.replica.noticed import as_named_now
 from syncline.replica.own import note_adopted, note_own_values, unwritten_anew
 from syncline.replica.parted import known_still, without_lost
 from syncline.replica.plan import Plan, lost_columns, plan
+from syncline.replica.postponed import note_postponed, postpone
 from syncline.replica.redefine import redefine, retype
 from syncline.replica.referring import refer
 from syncline.replica.rejoined import rejoin
@@ -132,11 +133,10 @@ class _Steps:
         if plan(device, made.hub) != made:
             raise StoreBusy(f"the tables of {device.store.path} were changed meanwhile")
         retired = _drop(work, made)
+        for change in made.changes:
+            _loosen(work, made, change)
         drop_unwanted(work.store, made.hub)
-        for n in self.created:
-            _create(work, made, n)
-        for n in self.readopted:
-            _number(work, made.schema, n)
+        self._make_tables(work)
         for change in made.changes:
             if change.after.number in made.taken:
                 set_aside(work.store, device.tracked[change.after.number])
@@ -145,7 +145,6 @@ class _Steps:
             else:
                 _add_columns(work, made, change)
                 _retype(work, made, change)
-            _loosen(work, made, change)
         device.store.set_state(
             schema=json.dumps(to_plain(made.hub)),
             fingerprint=made.hub.fingerprint,
@@ -161,8 +160,18 @@ class _Steps:
         _drop_held(work, made)
         work.overlay.forget()
 
+    def _make_tables(self, work: Work) -> None:
+        """Without foreign keys that refuse all writes as long as indexes are lacking: those come when the
+        rows are in."""
+        for n in self.created:
+            _create(work, self.plan, n)
+        for n in self.readopted:
+            _number(work, self.plan.schema, n)
+        for n in self.created:
+            postpone(work.store, self.plan.schema.by_number[n])
+
     def finish(self, work: Work, answer: Answer) -> None:
-        """Indexes and triggers, when the rows are in."""
+        """Indexes, foreign keys and triggers, when the rows are in."""
         device, made = work.device, self.plan
         fresh = (*self.created, *self.readopted)
         make_new(device, known_still(self.before, made), fresh)
@@ -397,14 +406,32 @@ def _loosen(work: Work, made: Plan, change: TableChange) -> None:
             continue
         if not (old.nullable or old.computed) and (column.nullable or column.computed):
             redefine(store, table.name, partial(without_not_null, column=column.name))
+    _let_go(work, made, before, table)
+
+
+def _let_go(work: Work, made: Plan, before: TableSchema, table: TableSchema) -> None:
+    """Take out the foreign keys of a table that the centre has no more. One that points elsewhere now is made
+    when it can be."""
+    store = work.store
+    present = columns_of(store, table.name)
     called = {c.number: c.name for c in table.columns}
     names = {c.name: called.get(c.number, c.name) for c in before.columns if c.name not in present}
-    parents = {t.table.name: made.schema.by_number[t.n].name for t in _staying(work.device, made)}
-    kept = {(key.columns, key.parent) for key in carried(table, made.schema)}
+    parents = {t.table.name: t for t in _staying(work.device, made)}
+    kept = carried(table, made.schema)
     for key in before.foreign_keys:
+        parent, theirs = key.parent, key.parent_columns
+        if parent in parents:
+            after = made.schema.by_number[parents[parent].n]
+            known = {column.number: column.name for column in after.columns}
+            numbers = {column.name: column.number for column in parents[parent].table.columns}
+            parent, theirs = after.name, tuple(known.get(numbers[name], "") for name in theirs)
         columns = tuple(names.get(name, name) for name in key.columns)
-        if (columns, parents.get(key.parent, key.parent)) not in kept:
-            redefine(store, table.name, partial(without_foreign_key, columns=columns))
+        if (columns, parent, theirs) in [(one.columns, one.parent, one.parent_columns) for one in kept]:
+            continue
+        redefine(store, table.name, partial(without_foreign_key, columns=columns))
+        for one in kept if not store.state().chosen else ():
+            if one.columns == columns:
+                note_postponed(store, table, one)
 
 
 def _staying(device: Device, made: Plan) -> Iterator[Statements]:

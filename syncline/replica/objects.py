@@ -8,6 +8,7 @@ from syncline.errors import DeviceConstraint, StoreObstacle
 from syncline.model.finding import Finding
 from syncline.model.naming import folded
 from syncline.replica.device import Device
+from syncline.replica.foreign import mismatches
 from syncline.replica.indexes import uniques_of
 from syncline.replica.local import references
 from syncline.replica.obstacle import text_of
@@ -52,6 +53,8 @@ def _unable(store: Store, t: Statements) -> Iterator[Finding]:
             verb = sql.split(None, 1)[0]
             sentence = f"table {t.table.name}: Syncline cannot {verb} rows here: {text_of(error)}"
             remedy = "A column, index or trigger uses it: make do with what is built into SQLite."
+            if mismatches(store, t):
+                remedy = "A foreign key points at what is not unique here: see foreign_key_mismatch."
             yield Finding("trouble", DeviceConstraint.code, sentence, remedy)
 
 

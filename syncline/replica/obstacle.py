@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from syncline.errors import StoreConstraint, SynclineError
+from syncline.errors import StoreConstraint, StoreObstacle, SynclineError
 from syncline.model.naming import folded
 from syncline.replica.attempt import REFUSED, Ignored
+from syncline.replica.foreign import mismatches
 from syncline.replica.overlay import Key
+from syncline.replica.postponed import needing
 from syncline.replica.statements import Statements
 from syncline.replica.store import quote
 from syncline.replica.work import Reason, Work
@@ -67,6 +69,9 @@ def _objects(work: Work, t: Statements, error: SynclineError, again: Try) -> Ite
                 found = _first(work, t, current, again)
                 if found is None:
                     yield from _as_said(current)
+                    if isinstance(current, StoreObstacle):
+                        keys = mismatches(store, t)
+                        yield from (f"foreign key of {name} to {key.parent}" for name, key in keys)
                     break
                 name, sql = found
                 yield name
@@ -115,7 +120,8 @@ def _as_said(error: SynclineError) -> Iterator[str]:
 
 
 def _indexes(work: Work, t: Statements) -> list[tuple[str, str]]:
-    """The indexes of the table that were made by CREATE INDEX, those that tell rows apart first."""
+    """The indexes of the table that were made by CREATE INDEX, those that tell rows apart first. None that a
+    foreign key needs: without it no row can be written."""
     rows = work.store.described(
         "SELECT l.name, l.'unique' FROM pragma_index_list(?) l WHERE l.origin = 'c' ORDER BY l.'unique' DESC",
         (t.table.name,),
@@ -123,7 +129,7 @@ def _indexes(work: Work, t: Statements) -> list[tuple[str, str]]:
     return [
         (f"{'unique ' if only else ''}index {name}", f"DROP INDEX {quote(name)}")
         for name, only in rows
-        if is_text(name)
+        if is_text(name) and not (only and any(needing(work.store, name)))
     ]
 
 

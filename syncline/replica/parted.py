@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 import msgspec
 
 from syncline.model.evolution import has_same_key
-from syncline.model.schema import ColumnSchema, Schema, TableSchema, from_plain, to_plain
+from syncline.model.schema import ColumnSchema, ForeignKey, Schema, TableSchema, from_plain, to_plain
 from syncline.model.values import Value
 from syncline.protocol.messages import ConflictNote, PushGroup
 from syncline.replica.above import renumber_above
@@ -28,6 +28,7 @@ from syncline.replica.dropped import COLUMN_DROPPED, TABLE_DROPPED
 from syncline.replica.edge import inward_rows
 from syncline.replica.names import LOST, Retired, RetiredColumn
 from syncline.replica.plan import Plan, lost_columns
+from syncline.replica.postponed import is_of, needing
 from syncline.replica.rejected import Reason, keep_rejected
 from syncline.replica.store import Store, pack, quote, unpack
 
@@ -90,8 +91,15 @@ def _drop_indexes(store: Store, device: Device, n: int, lost: Collection[int]) -
             for (name,) in store.rows(
                 "SELECT name FROM _sync_index WHERE n = ? AND what = ?", (n, index.what)
             ):
-                store.execute(f"DROP INDEX IF EXISTS {quote(name)}")
+                if all(_is_centre(device, *one) for one in needing(store, name)):
+                    store.execute(f"DROP INDEX IF EXISTS {quote(name)}")
             store.execute("DELETE FROM _sync_index WHERE n = ? AND what = ?", (n, index.what))
+
+
+def _is_centre(device: Device, table: str, key: ForeignKey) -> bool:
+    """Whether a foreign key of the file is one that the centre had."""
+    t = device.named(table)
+    return t is not None and is_of(t.table, key)
 
 
 def known_still(before: Schema, made: Plan) -> Schema:

@@ -57,6 +57,7 @@ from syncline.replica.overlay import Key, Pending
 from syncline.replica.progress import Progress
 from syncline.replica.pull import fetch_rest
 from syncline.replica.push import forget, forget_stage, send
+from syncline.replica.referring import make_postponed
 from syncline.replica.reports import Regained
 from syncline.replica.respell import respell_all
 from syncline.replica.returned import refuse_returned
@@ -326,8 +327,10 @@ def _judge(device: Device, last: Changes, fetched: str, is_past_lost: bool) -> l
 
 
 def make_indexes_again(device: Device, tables: Sequence[Statements]) -> None:
-    """Those that went with the tables. A REPLACE removes rows by them, too. Inside a transaction."""
+    """Those that went with the tables, and foreign keys that need them. A REPLACE removes rows by them, too.
+    Inside a transaction."""
     make_lost(device, {t.n for t in tables})
+    make_postponed(device)
     for t in tables:
         renew_now(device.store, t)
 

@@ -310,12 +310,14 @@ class Status(Report):
 @dataclass(frozen=True, slots=True)
 class UpgradeReport(Report):
     """What an upgrade did, or would do. `tables` has new names by former ones, `columns` the same by the
-    table's former name, `dropped` the columns that went, by table, `indexes` what could be made only now."""
+    table's former name, `dropped` the columns that went, by table, `indexes` and `foreign_keys` what could be
+    made only now."""
 
     tables: dict[str, str]
     columns: dict[str, dict[str, str]]
     dropped: dict[str, tuple[str, ...]]
     indexes: tuple[str, ...]
+    foreign_keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

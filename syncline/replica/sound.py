@@ -265,6 +265,7 @@ RULES: Mapping[str, Mapping[str, Rule]] = {
     "_sync_stage": {"page": ID, "schema": TEXT_OR_NULL, "body": Rule("blob", reads=_page)},
     "_sync_fill": {"page": ID, "body": Rule("blob", reads=_page)},
     "_sync_index": {"n": AMOUNT, "what": TEXT, "name": TEXT},
+    "_sync_reference": {"n": AMOUNT, "what": TEXT},
     "_sync_sent": {
         "number": Rule("integer"),
         "part": AMOUNT,

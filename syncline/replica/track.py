@@ -55,8 +55,10 @@ from syncline.replica.made import make_new
 from syncline.replica.names import latest, read_retired
 from syncline.replica.objects import refuse_unable
 from syncline.replica.own import unwritten_anew
+from syncline.replica.postponed import postpone
 from syncline.replica.progress import Progress
 from syncline.replica.pull import prove
+from syncline.replica.referring import make_postponed
 from syncline.replica.refusal import refuse_strangers
 from syncline.replica.rejoined import rejoin
 from syncline.replica.respell import respell_all
@@ -231,6 +233,7 @@ def make_missing(device: Device, names: Sequence[str]) -> None:
                 make_table(store, t.table, device.hub, device.schema)
                 note_made_again(store, t.n)
                 make_new(device, device.hub, (t.n,))
+                postpone(store, t.table)
                 capture.install(store, t)
 
 
@@ -406,6 +409,7 @@ def _join(device: Device, tables: Sequence[Statements]) -> None:
         refuse_returned(work)
 
     def finish(work: Work, answer: Answer) -> None:
+        make_postponed(work.device)
         clear_stage(work.store)
         work.store.set_state(hydrate=None, last_sync=work.store.state().last_sync or work.store.utc())
 

@@ -14,7 +14,7 @@ from syncline.model.schema import Schema
 from syncline.replica import capture
 from syncline.replica.device import Device
 from syncline.replica.indexes import columns_of
-from syncline.replica.made import make, missing
+from syncline.replica.made import drop_unwanted, make, missing
 from syncline.replica.names import (
     Retired,
     RetiredColumn,
@@ -25,6 +25,8 @@ from syncline.replica.names import (
 )
 from syncline.replica.noticed import as_named_now, refuse_renamed
 from syncline.replica.plan import tables_in
+from syncline.replica.postponed import postpone_mismatched
+from syncline.replica.referring import make_postponed
 from syncline.replica.reports import UpgradeReport
 from syncline.replica.statements import Statements
 from syncline.replica.store import LIBRARY, Store, quote
@@ -86,11 +88,14 @@ def _upgrade(device: Device) -> UpgradeReport:
     store.set_state(names=written_names(names), retired=written_retired(left))
     renumber(store, {n: device.hub.by_number[n].name for n in device.tables})
     device.reload()
+    drop_unwanted(store, device.hub)
     indexes = [index.name for index in missing(device) if make(store, index)]
+    postpone_mismatched(store, device.tables.values())
+    keys = make_postponed(device)
     for t in device.tables.values():
         if capture.is_stale(store, t):
             capture.install(store, t)
-    return UpgradeReport(tables, columns, dropped, tuple(indexes))
+    return UpgradeReport(tables, columns, dropped, tuple(indexes), tuple(keys))
 
 
 def _without(device: Device, dropped: Mapping[str, Sequence[str]]) -> dict[int, tuple[RetiredColumn, ...]]:

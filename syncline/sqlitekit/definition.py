@@ -155,6 +155,15 @@ def collates(sql: str, column: str) -> bool:
     return any(token.word == "COLLATE" for token in _column(sql, column))
 
 
+def collation_of(sql: str, column: str) -> str:
+    """The collation that a column has by the CREATE TABLE, in capitals."""
+    item = _column(sql, column)
+    named = [
+        item[place + 1] for place, one in enumerate(item[:-1]) if one.word == "COLLATE" and one.depth == 1
+    ]
+    return (named[-1].name or named[-1].text.strip("'")).upper() if named else "BINARY"
+
+
 def with_type(sql: str, column: str, declared: str) -> str:
     """The CREATE TABLE with another type of this column."""
     item = _column(sql, column)
@@ -179,8 +188,9 @@ def _end_of_type(item: Sequence[_Token]) -> tuple[int, str]:
     return (item[-1].end, "") if rest is None else (rest.start, " ")
 
 
-def without_foreign_key(sql: str, columns: Sequence[str]) -> str:
-    """The CREATE TABLE without any foreign key of exactly these columns, in this order."""
+def without_foreign_key(sql: str, columns: Sequence[str], parent: str | None = None) -> str:
+    """The CREATE TABLE without any foreign key of exactly these columns, in this order; `parent`: of those
+    only the ones to that table."""
     wanted = [folded(name) for name in columns]
     for item in _items(sql):
         for place, token in enumerate(item):
@@ -189,13 +199,20 @@ def without_foreign_key(sql: str, columns: Sequence[str]) -> str:
             own = [folded(item[0].name)] if item[0].word not in _CONSTRAINTS else None
             if token.word == "FOREIGN":
                 closing = next(i for i in range(place, len(item)) if item[i].text == ")")
-                if [folded(one.name) for one in item[place + 3 : closing] if one.name] == wanted:
+                named = [folded(one.name) for one in item[place + 3 : closing] if one.name]
+                if named == wanted and _leads_to(item, closing + 1, parent):
                     end = _end_of_reference(item, closing + 1)
-                    return without_foreign_key(_cut(sql, item, _named(item, place), end), columns)
+                    return without_foreign_key(_cut(sql, item, _named(item, place), end), columns, parent)
             elif token.word == "REFERENCES" and own == wanted and not _in_table_constraint(item, place):
-                end = _end_of_reference(item, place)
-                return without_foreign_key(_cut(sql, item, _named(item, place), end), columns)
+                if _leads_to(item, place, parent):
+                    end = _end_of_reference(item, place)
+                    return without_foreign_key(_cut(sql, item, _named(item, place), end), columns, parent)
     return sql
+
+
+def _leads_to(item: Sequence[_Token], place: int, parent: str | None) -> bool:
+    """Whether REFERENCES, which stands at `place`, names this table."""
+    return parent is None or folded(item[place + 1].name) == folded(parent)
 
 
 def waits_for_commit(sql: str) -> bool:

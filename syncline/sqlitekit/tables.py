@@ -8,6 +8,7 @@ from typing import Any
 
 from syncline.model.naming import OWN_PREFIXES, folded
 from syncline.model.schema import ForeignKey
+from syncline.sqlitekit.definition import collation_of
 from syncline.sqlitekit.sql import quote
 from syncline.sqlitekit.undecoded import is_text, sayable, undecoded
 
@@ -258,3 +259,27 @@ def read_foreign_keys(ask: Ask, name: str) -> list[ForeignKey]:
         parent, _, _, on_update, on_delete = rows[0]
         keys.append(ForeignKey(tuple(row[1] for row in rows), parent, targets, on_delete, on_update))
     return keys
+
+
+def is_referable(ask: Ask, key: ForeignKey, without: str = "") -> bool:
+    """Whether SQLite takes what a foreign key points at for a parent key: the primary key, or the columns of
+    a unique index of all rows that sorts as they do (sqlite.org/foreignkeys.html, section 3). Otherwise it
+    refuses writes to both tables. `without`: as if there were no index of this name."""
+    columns = read_columns(ask, key.parent)
+    wanted = [folded(name) for name in key.parent_columns]
+    uniques = [unique for unique in read_uniques(ask, key.parent) if unique.name != without]
+    primary = [folded(column.name) for column in columns if column.key]
+    if len(primary) == len(key.columns) == 1 and wanted in ([], primary):
+        if not any(unique.primary for unique in uniques):
+            return True  # the number of the row
+    if not wanted:
+        return any(unique.primary and len(unique.columns) == len(key.columns) for unique in uniques)
+    return any(_is_parent_key(ask, key.parent, unique, wanted) for unique in uniques)
+
+
+def _is_parent_key(ask: Ask, table: str, unique: Unique, wanted: Sequence[str]) -> bool:
+    names = [folded(name) for name in unique.whole]
+    if len(names) != len(wanted) or set(names) != set(wanted):
+        return False
+    ((sql,),) = ask("SELECT sql FROM sqlite_master WHERE type = 'table' AND lower(name) = lower(?)", (table,))
+    return all(collation_of(sql, name or "") == collation.upper() for name, collation in unique.columns)

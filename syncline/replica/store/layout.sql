@@ -194,6 +194,13 @@ CREATE TABLE _sync_index (
     PRIMARY KEY (n, what)
 ) WITHOUT ROWID;
 
+-- The foreign keys of the hub's that the file cannot have yet, by the table's number and those of their columns.
+CREATE TABLE _sync_reference (
+    n    INTEGER NOT NULL,
+    what TEXT NOT NULL,
+    PRIMARY KEY (n, what)
+) WITHOUT ROWID;
+
 -- Pushes that the hub has taken, kept for a while: a centre that goes back in time is offered them again. A
 -- large one is in parts, whose bodies are in _sync_body. refused: packed [[table number, key], ...] of what was
 -- rejected, which is not offered again, or NULL. again = 1: the centre has lost it, and it waits to be sent. stamps:

@@ -24,7 +24,7 @@ from syncline.sqlitekit.installed import Trigger, Triggers
 from syncline.sqlitekit.sql import quote
 from syncline.sqlitekit.undecoded import undecoded
 
-LAYOUT = 10
+LAYOUT = 11
 """The version of Syncline's own tables; raised whenever layout.sql changes."""
 
 UNCOUNTED = 0
