@@ -352,8 +352,11 @@ class Field(History):
             self.trace.append(f"  meanwhile {device.name} {self.edit(device)}")
         elif dice < 0.8:
             self.trace.append(f"  meanwhile {device.name} {self.count(device)}")
-        else:
+        elif dice < 0.96:
             self.trace.append(f"  meanwhile centre: {self.write_centre()}")
+        else:
+            step = self.rng.choice([self.keep_centre, self.restore_centre])
+            self.trace.append(f"  meanwhile centre: {step()}")
 
     def _knock(self, device: Device) -> None:
         """Another process wants to sync the file meanwhile: it is told that somebody is at work."""

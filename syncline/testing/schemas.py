@@ -366,6 +366,8 @@ class SchemaWorld(History):
         dice = self.rng.random()
         if dice < 0.12:
             done = self.alter()
+        elif dice < 0.15:
+            done = self.setback()
         elif phone.filled and dice < 0.8:
             done = self.edit(phone)
         else:
