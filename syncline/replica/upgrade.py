@@ -25,7 +25,7 @@ from syncline.replica.names import (
 )
 from syncline.replica.noticed import as_named_now, refuse_renamed
 from syncline.replica.plan import tables_in
-from syncline.replica.postponed import postpone_mismatched
+from syncline.replica.postponed import needing, postpone_mismatched
 from syncline.replica.referring import make_postponed
 from syncline.replica.reports import UpgradeReport
 from syncline.replica.statements import Statements
@@ -68,6 +68,7 @@ def planned_upgrade(device: Device) -> UpgradeReport:
 
 def _upgrade(device: Device) -> UpgradeReport:
     store, before = device.store, device.schema
+    drop_unwanted(store, device.hub)
     dropped = _retired(device)
     tables, columns = renamed(device)
     changed = [t for t in device.tables.values() if t.table.name in {*tables, *columns, *dropped}]
@@ -88,7 +89,6 @@ def _upgrade(device: Device) -> UpgradeReport:
     store.set_state(names=written_names(names), retired=written_retired(left))
     renumber(store, {n: device.hub.by_number[n].name for n in device.tables})
     device.reload()
-    drop_unwanted(store, device.hub)
     indexes = [index.name for index in missing(device) if make(store, index)]
     postpone_mismatched(store, device.tables.values())
     keys = make_postponed(device)
@@ -110,7 +110,8 @@ def _without(device: Device, dropped: Mapping[str, Sequence[str]]) -> dict[int, 
 
 
 def _retired(device: Device) -> dict[str, tuple[str, ...]]:
-    """The columns to drop, by table; without those that a UNIQUE of the table has, which SQLite keeps."""
+    """The columns to drop, by table; without those that a UNIQUE of the table has, which SQLite
+    keeps, or a unique index that is needed."""
     found = {}
     for n, t in device.tables.items():
         present = columns_of(device.store, t.table.name).keys() - _bound(device.store, t)
@@ -127,10 +128,11 @@ def _retired(device: Device) -> dict[str, tuple[str, ...]]:
 
 
 def _bound(store: Store, t: Statements) -> set[str]:
-    """The columns of UNIQUE constraints that stand in the CREATE TABLE."""
+    """The columns of UNIQUE constraints that stand in the CREATE TABLE, and of unique indexes that a foreign
+    key of the file needs."""
     found: set[str] = set()
     for _, index, _, origin, *_ in store.described(f"PRAGMA index_list({t.name})"):
-        if origin == "u":
+        if origin == "u" or any(needing(store, index)):
             found.update(name for _, _, name in store.described(f"PRAGMA index_info({quote(index)})"))
     return found
 

@@ -260,6 +260,24 @@ def test_l13_an_index_that_a_table_of_the_application_needs_stays_as_long_as_it_
     world.sync()
 
 
+def test_l13_an_upgrade_leaves_a_dropped_column_that_a_table_of_the_application_refers_to(
+    tmp_path: Path, postgres_database: str
+) -> None:
+    with closing(World(tmp_path, PostgresCentre(postgres_database))) as world:
+        world.change("CREATE UNIQUE INDEX p_code ON p (code)")
+        world.sync()
+        world.app(FAV, "INSERT INTO fav VALUES (1, 'y')")
+        world.change("ALTER TABLE p DROP COLUMN code; ALTER TABLE p DROP COLUMN uid")
+        world.sync()
+        assert world.device.upgrade().dropped == {"p": ("uid",)} and world.said() == ["unique_kept"]
+        world.app("INSERT INTO p (id, code) VALUES (5, 'five')", "INSERT INTO fav VALUES (2, 'five')")
+        world.sync()
+        world.app("DROP TABLE fav")
+        assert world.device.upgrade().dropped == {"p": ("code",)}
+        assert world.app("SELECT * FROM p WHERE id = 5") == [(5,)] and not world.said()
+        assert world.device.verify().equal
+
+
 def test_l13_a_table_that_takes_part_no_more_keeps_the_index_that_it_needs(plain: World) -> None:
     plain.change("CREATE UNIQUE INDEX p_code ON p (code)")
     plain.change("CREATE TABLE d (id INTEGER PRIMARY KEY, code TEXT REFERENCES p (code) ON DELETE CASCADE)")
