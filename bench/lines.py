@@ -22,7 +22,7 @@ DATABASES = Path(__file__).resolve().parent.parent / "syncline" / "databases"
 
 PARTS = {
     "catalogue": "before capture defaults examine findings foreign grants inturn layout layouts lines"
-    " metadata pieces planning prepare preparing recorded reflect reflection removal remove"
+    " pieces planning prepare preparing recorded reflect reflection removal remove"
     " shape signature strays wider",
     "log": "compact compacting log logtable ordered others page position prune retention",
     "rows": "application apply bases bounds codec counters groups holders isolation loading order parents"

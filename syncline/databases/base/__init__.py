@@ -4,8 +4,8 @@
     catalogue   recorded, reflection, defaults, foreign, preparing, planning, lines, before, wider, removal
                 layouts, inturn, findings
     rows        shape, typed, statements, codec, screen, spelling, respelling, bounds, reading, isolation
-                loading, staged, bases, writing, holders, application, order, steps, parents, parking, softly
-                counters
+                loading, staged, placed, bases, writing, holders, application, order, steps, parents
+                parking, softly, counters
     log         log, ordered, logtable, compacting, others, page
     connection  pool, instant, watch, transaction
 

@@ -75,6 +75,7 @@ _FITS: Mapping[Kind, Callable[[Any], bool]] = {
     "packed": _is_binary,
     "integer": _is_integer,
     "serial": _is_integer,
+    "random": _is_integer,
     "flag": lambda value: value in (0, 1) and isinstance(value, int),
     "time": lambda value: _is_integer(value) and 0 <= value <= LAST_MOMENT,
 }

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any, ClassVar, Final, Literal
 
-from syncline.databases.base.tables import LINES, TABLES, Kind, Table
+from syncline.databases.base.tables import LINES, TABLES, Column, Kind, Table
 from syncline.databases.base.text import statements
 
 
@@ -27,7 +27,13 @@ Value = int | str | bytes | Literal[_Now.NOW] | None
 """What the ledger writes."""
 
 
-ALIKE: Mapping[Kind, Kind] = {"key": "text", "packed": "bytes", "flag": "integer", "time": "integer"}
+ALIKE: Mapping[Kind, Kind] = {
+    "key": "text",
+    "packed": "bytes",
+    "flag": "integer",
+    "time": "integer",
+    "random": "integer",
+}
 """Kinds of columns that have the type of another one in most databases."""
 
 
@@ -53,6 +59,9 @@ class Dialect(ABC):
 
     texts: ClassVar[str]
     """A subquery that gives the texts of a JSON list, the value ?. None of them has the character NUL."""
+
+    random: ClassVar[str]
+    """An expression: a random integer of 63 bits that is not negative. Of a log in one table alone."""
 
     for_update: ClassVar[str] = " FOR UPDATE"
     """The end of a SELECT by key that locks its row until the end of the transaction."""
@@ -137,12 +146,8 @@ class Dialect(ABC):
         made = []
         for table in tables:
             name, volatile = self.table(table.name), self.volatile if table.volatile else ""
-            kinds = [(column.name, column.kind) for column in table.columns]
-            parts = [
-                f"    {name} {self.type_of(kind)}{self.clauses.get(kind, ' NOT NULL')}"
-                for name, kind in kinds
-            ]
-            if table.given == list(table.columns):
+            parts = [f"    {one.name} {self.type_of(one.kind)}{self._clause(one)}" for one in table.columns]
+            if table.key and not table.is_numbered:
                 parts.append(f"    PRIMARY KEY ({', '.join(table.key)})")
             named = [
                 (self.index("_".join([table.name, "by", *some])), ", ".join(some)) for some in table.indexes
@@ -155,6 +160,11 @@ class Dialect(ABC):
                 made += [f"CREATE INDEX {index} ON {name} ({columns})" for index, columns in named]
             made += self.extras(table)
         return made
+
+    def _clause(self, column: Column) -> str:
+        if column.kind == "random":
+            return f" NOT NULL DEFAULT ({self.random})"
+        return "" if column.optional else self.clauses.get(column.kind, " NOT NULL")
 
     def extras(self, table: Table) -> list[str]:
         """Statements that follow the creation of a table; none unless a dialect has some."""

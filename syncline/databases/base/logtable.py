@@ -18,7 +18,7 @@ from typing import Any, Generic
 
 from syncline.databases.base.bases import Bases
 from syncline.databases.base.compacting import Compaction
-from syncline.databases.base.dialect import LedgerSession, Statements
+from syncline.databases.base.dialect import Dialect, LedgerSession, Statements
 from syncline.databases.base.ledger import Ledger
 from syncline.databases.base.ordered import Bounds, OrderedLog, Upto, own
 from syncline.databases.base.others import OtherWriters
@@ -57,6 +57,13 @@ def newest(session: LedgerSession) -> Upto:
     """The position behind the newest entry."""
     rows = statements_of(session).run("newest", 1, 1, 1)
     return Upto(*rows[0]) if rows else Upto(0)
+
+
+def lose(dialect: Dialect) -> list[str]:
+    """Statements: what positions until now have not seen is not all in the log. A number is used up, which
+    those given out from now on have seen. `clock` was moved on before."""
+    names = "lost number", "lost", "keep mark of lost", "drop lost"
+    return [dialect.statement(name, "ordered.sql") for name in names]
 
 
 def columns_of(schema: Schema) -> list[str]:

@@ -63,3 +63,19 @@ DELETE FROM {log} WHERE seq = ? AND nonce = ?;
 
 -- name: compacted
 UPDATE {state} SET compacted = ? WHERE compacted < ?;
+
+-- name: first state
+INSERT INTO {state} (layout, hub, clock, fingerprint, kept_old, pruned, floor, floor_hlc, compacted, lost)
+VALUES (?, ?, 0, '', '', 0, 0, 0, 0, 0);
+
+-- name: lost number
+INSERT INTO {log} (tbl, op, hlc, origin) VALUES (0, 'U', 0, '');
+
+-- name: lost
+UPDATE {state} SET lost = (SELECT max(seq) FROM {log}), floor_hlc = CASE WHEN floor_hlc < clock THEN clock ELSE floor_hlc END;
+
+-- name: keep mark of lost
+INSERT INTO {mark} SELECT l.seq, l.nonce FROM {log} l JOIN {state} h ON l.seq = h.lost;
+
+-- name: drop lost
+DELETE FROM {log} WHERE seq = (SELECT lost FROM {state});

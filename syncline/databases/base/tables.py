@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["serial", "key", "text", "bytes", "packed", "integer", "flag", "time"]
+Kind = Literal["serial", "key", "text", "bytes", "packed", "integer", "random", "flag", "time"]
 """What a column holds.
 
 serial   a growing integer of 64 bits that the database gives; it is the table's key, and its spelling says so
@@ -24,6 +24,7 @@ text     a text of any length, empty by default; a database that takes '' for NU
 bytes    a binary value of any length, which may be empty, as for `text`
 packed   the same, compressed already
 integer  an integer of 64 bits, never NULL
+random   the same, not negative, which the database draws where none is given
 flag     0 or 1, never NULL
 time     milliseconds since 1970 UTC as an integer of 64 bits, or NULL
 """
@@ -57,7 +58,12 @@ class Table:
     @property
     def given(self) -> list[Column]:
         """The columns whose values the database does not make itself."""
-        return [column for column in self.columns if column.kind != "serial"]
+        return [column for column in self.columns if column.kind not in ("serial", "random")]
+
+    @property
+    def is_numbered(self) -> bool:
+        """Whether its key is a number that the database gives."""
+        return any(column.kind == "serial" for column in self.columns)
 
 
 CLIENTS = Table(
@@ -244,14 +250,22 @@ ONE_LOG = (
             Column("hlc", "integer"),
             Column("origin", "text"),
             Column("old", "text", optional=True),
-            Column("nonce", "integer"),
+            Column("nonce", "random"),
         ),
         key=("seq",),
     ),
-    Table(name="mark", columns=(Column("seq", "serial"), Column("mark", "integer")), key=("seq",)),
+    Table(name="mark", columns=(Column("seq", "integer"), Column("mark", "integer")), key=("seq",)),
     Table(name="trigger", columns=(Column("name", "key"), Column("definition", "text")), key=("name",)),
 )
 """What an adapter has besides whose log is one table (see `logtable`), but for keys and masks, and which
-notes its triggers as they were made."""
+notes its triggers as they were made: a database that writes new names into them tells so what is called
+how now. `op` is I, U, D, R, i and d (see `model.operations`), or what the adapter adds to them. Numbers
+are never given again, so that a position stays true; the nonce tells an entry from any other that has its
+number in another past: a clock does not, which may have been ahead, and the same push may come again.
+`suppressed` is the number of one table, set and reset inside the transaction that writes a push, so that
+nobody else sees it."""
+
+LOG_TABLES = (Table(name="state", columns=STATE.columns + ONE_LOG[0].columns, key=()), *ONE_LOG[1:])
+"""These and `STATE`, as they are made: the state is one table."""
 
 TABLES = (CLIENTS, STAMPS, CLAIMS, CONFLICTS, UPLOADS, CHUNKS, MOMENTS, GIVEN, SETTINGS, VERSIONS)

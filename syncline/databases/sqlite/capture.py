@@ -74,18 +74,6 @@ def log(
     )
 
 
-LOSE = (
-    TICK.rstrip(";"),
-    "INSERT INTO _sync_hub_log (tbl, op, hlc, origin) VALUES (0, 'U', 0, '')",
-    "UPDATE _sync_hub SET lost = (SELECT max(seq) FROM _sync_hub_log), floor_hlc = max(floor_hlc, clock)",
-    "INSERT INTO _sync_hub_mark"
-    " SELECT l.seq, l.nonce FROM _sync_hub_log AS l JOIN _sync_hub AS h ON l.seq = h.lost",
-    "DELETE FROM _sync_hub_log WHERE seq = (SELECT lost FROM _sync_hub)",
-)
-"""Statements: what positions until now have not seen is not all in the log. A number is used up, which those
-given out from now on have seen."""
-
-
 def whole(shape: Shape) -> list[str]:
     """The mask's words that name every column."""
     return [str(word) for word in split_mask(EVERYTHING, len(shape.words))]

@@ -25,6 +25,7 @@ class SqliteDialect(Dialect):
     }
     now: ClassVar[str] = WALL
     texts: ClassVar[str] = "(SELECT value FROM json_each(?))"
+    random: ClassVar[str] = "random() & 0x7fffffffffffffff"
     for_update: ClassVar[str] = ""
     one_writer: ClassVar[bool] = True
     own = ONE_LOG

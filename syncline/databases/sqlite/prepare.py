@@ -9,10 +9,10 @@ import sqlite3
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
-from syncline.databases.base import LAYOUT, numbers_of, to_keep
-from syncline.databases.base.logtable import columns_of, widths
+from syncline.databases.base import LAYOUT, TABLES, numbers_of, to_keep
+from syncline.databases.base.logtable import columns_of, lose, widths
 from syncline.databases.base.recorded import Recorded
-from syncline.databases.base.text import statements
+from syncline.databases.base.tables import LOG_TABLES
 from syncline.databases.sqlite import capture, careful, replaced
 from syncline.databases.sqlite.dialect import DIALECT, ledger_of
 from syncline.databases.sqlite.layout import Layout, Shape
@@ -85,9 +85,9 @@ def prepare(
 def _own_tables(connection: sqlite3.Connection, run: Callable[..., None]) -> None:
     if SqlitePreparation(connection).found() is not None:
         return
-    for statement in [*statements("syncline.databases.sqlite", "metadata.sql").values(), *DIALECT.create()]:
+    for statement in DIALECT.create((*LOG_TABLES, *TABLES)):
         run(statement)
-    run("INSERT INTO _sync_hub (id, layout, hub) VALUES (1, ?, ?)", LAYOUT, str(uuid.uuid4()))
+    run(DIALECT.statement("first state", "ordered.sql"), LAYOUT, str(uuid.uuid4()))
 
 
 def _widen(connection: sqlite3.Connection, run: Callable[..., None], schema: Schema) -> None:
@@ -138,7 +138,7 @@ def _install(
         on = {one.name for one in found.on(shape.facts.name)}
         renewed = f"{'Renewed' if have else 'Installed'} capture on {shape.table.name}."
         if not before.keys() <= on:
-            for statement in capture.LOSE:
+            for statement in [capture.TICK.rstrip(";"), *lose(DIALECT)]:
                 run(statement)
             lost = (
                 f"The capture of {shape.table.name} was missing: every device compares itself with the centre"
