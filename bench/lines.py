@@ -24,10 +24,10 @@ PARTS = {
     "catalogue": "before capture defaults examine findings foreign grants inturn layout layouts lines"
     " pieces planning prepare preparing recorded reflect reflection removal remove"
     " shape signature strays wider",
-    "log": "compact compacting log logtable ordered others page position prune retention",
+    "log": "compact compacting log logtable ordered others marks page position prune retention",
     "rows": "application apply bases bounds codec counters groups holders isolation loading order parents"
-    " parking placed read reading respelling rows screen softly spelling stage staged statements steps typed"
-    " types write writing",
+    " parking placed read reading respelling rows screen singly softly spelling stage staged statements steps"
+    " typed types write writing",
     "ledger": "cells dialect ledger tables",
     "connection": "__init__ connections database errors instant pool session sql text transaction watch",
     "its own": "breaches careful replaced undone",
@@ -49,20 +49,27 @@ ALONE: Mapping[str, Mapping[str, str]] = {
         "prune.py": WHOLE,
         "log.py": WHOLE,
         "retention.sql": WHOLE,
+        "marks.sql": WHOLE,
         "statements.py": "rivals others _others",
         "write.py": "Unseen.bound is_known look RowWriter._unseen RowWriter.rivals_of",
         "database.py": "PostgresCatalogue.arrived PostgresDatabase._newest",
     },
     "changes whose key is not known": {
         "strays.py": WHOLE,
+        "strays.sql": WHOLE,
         "capture.py": "_Functions.truncate _Functions._of_statement _Functions._stray _Functions._olds"
         " _is_other _when",
     },
     "COPY": {
         "stage.py": "Straight.entries Loaded.keep_aside Loaded.is_aside Loaded.fill Loaded._copy cells_of"
         " numbered straight _lines _cells _escaped",
-        "apply.py": "Application._is_straight Application._insert_straight _singly _context",
+        "apply.py": "Application._is_straight Application._insert_straight",
         "statements.py": "copy_in copy_log",
+    },
+    "rows tried within the server, and constraints that are deferred": {
+        "singly.sql": WHOLE,
+        "apply.py": "Application.defer Application.check Application.tried Application.place_singly"
+        " Application.where _singly _context",
     },
     "poolers and LISTEN": {
         "session.py": "Connection.begun Session.copy Session.values Session.scripts",

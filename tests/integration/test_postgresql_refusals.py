@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from syncline.databases.base.steps import StepwiseApplication
+from syncline.databases.postgresql.apply import Application
 from syncline.errors import Conflict, DatabaseError, NotPrepared
 from syncline.hub.contract import codes
 from syncline.model.scope import UNBOUNDED
@@ -201,3 +205,29 @@ def test_a_delete_that_became_an_update_is_told_as_one_where_rows_were_tried_one
     assert world.rows("t") == [[1, None, 1]]
     everything = {"parent", "gone"}
     assert world.since(start, "r2") == {"t": {(1,): {"gone"}, (20,): everything, (21,): everything}}
+
+
+@pytest.mark.parametrize("tried", [Application.tried, StepwiseApplication.tried])
+def test_rows_are_refused_alike_whether_the_server_tries_them_or_a_savepoint_each(
+    make: Make, monkeypatch: pytest.MonkeyPatch, tried: Any
+) -> None:
+    """The latter is what any database can do."""
+    monkeypatch.setattr(Application, "tried", tried)
+    world = make(
+        "CREATE TABLE t (id int PRIMARY KEY, a int CHECK (a <> 13), b text UNIQUE)",
+        "CREATE FUNCTION skip() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " IF NEW.a = 0 THEN RETURN NULL; END IF; RETURN NEW; END $$",
+        "CREATE TRIGGER skip BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION skip()",
+        "INSERT INTO t VALUES (7, 7, 'taken')",
+    )
+    rows: list[list[Value]] = [
+        [1, 1, "one"],
+        [2, 13, "two"],
+        [3, 0, "three"],
+        [4, 4, "taken"],
+        [5, 5, "five"],
+    ]
+    refused = {one.row: one.code for one in world.push(world.stage("insert", "t", rows))}
+    assert refused == {1: codes.CHECK, 2: codes.TRIGGER, 3: codes.UNIQUE}
+    assert world.rows("t") == [[7, 7, "taken"]]
+    assert world.push(world.stage("insert", "t", [rows[0], rows[4]])) == []

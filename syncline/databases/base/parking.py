@@ -3,8 +3,12 @@ no order. What is legal before and after is done by way of third values, which t
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from syncline.databases.base.shape import BaseShape
+from syncline.hub.contract import Stage
 
 Ways = Sequence[tuple[int, str]]
 """Of one index: each a column by its number, and the value as SQL; the likeliest first."""
@@ -26,6 +30,29 @@ class UniqueColumn:
         """What can be tried with it."""
         values = [*(["NULL"] if self.nullable else []), *([] if self.foreign else self.values)]
         return [(self.number, value) for value in values]
+
+
+UniqueRow = Sequence[Any]
+"""A column of what must be unique, as an adapter looks it up: the index, the column's name, whether it may be
+NULL, whether it points at another table, and what the adapter says of its type."""
+
+
+def staged_uniques(
+    shape: BaseShape,
+    stage: Stage,
+    uniques: Iterable[UniqueRow],
+    others: Callable[..., Sequence[str]],
+    n: str,
+) -> list[UniqueColumn]:
+    """Those that rows of a stage change, or have if they are about to go. `others` tells of a column by its
+    name, `n`, and its type what else it can hold."""
+    values = shape.table.values
+    numbers = {values[n].name: n for n in (stage.columns if stage.form == "update" else values)}
+    return [
+        UniqueColumn(index, numbers[name], nullable, foreign, others(name, n, *type_))
+        for index, name, nullable, foreign, *type_ in uniques
+        if name in numbers
+    ]
 
 
 def ways(columns: Sequence[UniqueColumn]) -> list[Ways]:

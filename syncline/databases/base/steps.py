@@ -1,16 +1,18 @@
 """Step 7, commit: the single steps of `application` as statements over staged rows, and what a failure means.
 
 An adapter says how capture is told of a statement, what its errors mean, and what only its own SQL can say:
-log entries, trying rows one by one.
+log entries, what rows can hold for a while.
 """
 
 from __future__ import annotations
 
+import json
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
+from functools import partial
 from typing import Any, ClassVar, Generic
 
 from syncline.databases.base import softly, statements
@@ -18,11 +20,14 @@ from syncline.databases.base.application import BaseApplication, Unwritten
 from syncline.databases.base.holders import BaseHolders
 from syncline.databases.base.isolation import Part
 from syncline.databases.base.parents import Constraint, Parents
+from syncline.databases.base.parking import UniqueRow, staged_uniques, third_values, ways
 from syncline.databases.base.shape import BaseShape
 from syncline.databases.base.staged import R, Tries, Verbs
+from syncline.databases.base.typed import TypedShape
 from syncline.databases.base.writing import held, waiting
 from syncline.errors import Conflict
 from syncline.hub.contract import Key, Refusal, codes
+from syncline.model.masks import split_mask
 from syncline.model.schema import TableSchema
 
 OF_VALUES = (codes.NOT_NULL, codes.CHECK, codes.INVALID)
@@ -65,9 +70,11 @@ class StepwiseApplication(BaseApplication[R], Generic[R]):
         loaded: Sequence[R],
         holders: BaseHolders[R],
         tries: Tries,
+        origin: str,
     ) -> None:
-        """`tables` are all that take part."""
+        """`tables` are all that take part; `origin` is whose change it is."""
         super().__init__([item.shape.table for item in loaded], loaded)
+        self._origin, self._uniques = origin, dict[int, Sequence[UniqueRow]]()
         self._verbs, self._holders, self._tries = session, holders, tries
         self._parents = Parents(session, tables, loaded, self.unreadable)
         self._refused = [refusal for item in loaded for refusal in item.refused.values()]
@@ -87,12 +94,42 @@ class StepwiseApplication(BaseApplication[R], Generic[R]):
         sets itself: of these the engine logs the changes, of others the triggers do."""
 
     @abstractmethod
-    def third_values(self, part: Part[R], first: int, round_: int) -> Mapping[int, str]:
-        """What `park` puts in, as SQL by the numbers of columns."""
+    def log_entries(self, shape: TypedShape[Any], *, old: bool, listed: bool) -> str:
+        """A statement, over `statements.SOURCE`, that writes the log entries of the rows, see
+        `statements.entries`. It is given the operation, the origin, and the mask's words; or, if the entries
+        are `listed`, a JSON array of arrays in place of these: row number, HLC, words. With `old`, what the
+        log keeps of the rows as they are goes along."""
 
     @abstractmethod
+    def unique_columns(self, shape: TypedShape[Any]) -> Sequence[UniqueRow]:
+        """The columns of the table of which rows must differ, but for the key's."""
+
+    @abstractmethod
+    def other_values(self, shape: TypedShape[Any], name: str, n: str, *type_: Any) -> Sequence[str]:
+        """What such a column can hold for a while, as SQL, the likeliest first; `n` is an expression of which
+        every row has another value."""
+
+    def defer(self) -> None:
+        """Nothing is to be done, unless constraints can be deferred."""
+
+    def check(self) -> None:
+        """As `defer`."""
+
     def tried(self, part: Part[R], rows: Sequence[int], write: Write) -> Mapping[int, Exception | None]:
-        """Write each of these rows that can be; why not, of the others: None if nothing was said."""
+        """Write each of these rows that can be; why not, of the others: None if nothing was said. A savepoint
+        a row, unless the database has a quicker way."""
+        found: dict[int, Exception | None] = {}
+        for row in rows:
+            one = replace(part, rows=(row,))
+            try:
+                with self.savepoint():
+                    written, there = self.count(one, write.statement), bool(self.rows(one, write.there))
+            except self.errors as error:
+                found[row] = self.of_rows(error)
+            else:
+                if (written != 1 or not there) if write.stays else (written == 0 and there):
+                    found[row] = None
+        return found
 
     def place_singly(self) -> None:
         """Make ready for `tried` and for statements over some of the rows."""
@@ -115,9 +152,10 @@ class StepwiseApplication(BaseApplication[R], Generic[R]):
     def constraint(self, failure: Exception, shape: BaseShape) -> Constraint | None:
         """The foreign key that has failed, if it is one of this table's own."""
 
-    @abstractmethod
     def where(self, failure: Exception) -> str:
-        """Which code of the user's has failed, with its statement, as far as the server says."""
+        """Which code of the user's has failed, with its statement, as far as the server says: not at all,
+        unless an adapter knows."""
+        return ""
 
     # Steps
 
@@ -150,16 +188,35 @@ class StepwiseApplication(BaseApplication[R], Generic[R]):
                 raise Unwritten
             self.count(part, softly.unlog(part.loaded.shape))
 
+    def log(self, part: Part[R]) -> None:
+        stage, shape = part.loaded.stage, part.loaded.shape
+        old, listed, words = self.keeps_old(part), stage.entries is not None, len(shape.words)
+        name = ("log", old, listed)
+        template = shape.statement(name, lambda: self.log_entries(shape, old=old, listed=listed))
+        given: list[Any] = list(split_mask(shape.covers(stage), words))
+        if stage.entries is not None:
+            rows, computed = set(part.rows), shape.computed_mask
+            found = [entry for entry in stage.entries if entry[0] in rows]
+            given = [
+                json.dumps([[row, hlc, *split_mask(mask | computed, words)] for row, mask, hlc in found])
+            ]
+        self.count(part, template, stage.op, self._origin, *given)
+
     def keeps_old(self, part: Part[R]) -> bool:
         return part.loaded.shape.keeps_old(part.loaded.stage)
 
     def park(self, part: Part[R], first: int, round_: int, prepare: Callable[[], None]) -> bool:
-        values = self.third_values(part, first, round_)
+        shape = part.loaded.shape
+        if shape.n not in self._uniques:
+            self._uniques[shape.n] = self.unique_columns(shape)
+        n, uniques = f"({first} + s.n)", self._uniques[shape.n]
+        others = partial(self.other_values, shape)
+        values = third_values(ways(staged_uniques(shape, part.loaded.stage, uniques, others, n)), round_)
         if values:
             prepare()
             columns = part.loaded.stage.columns
             self.announce(part, "update", columns or list(values))
-            self.count(part, statements.park(part.loaded.shape, columns, values))
+            self.count(part, statements.park(shape, columns, values))
         return bool(values)
 
     def singly(self, part: Part[R], rows: Sequence[int]) -> list[tuple[int, Exception]]:

@@ -6,8 +6,8 @@ statement by a setting, which lasts as long as the transaction.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import psycopg
 
@@ -29,9 +29,9 @@ from syncline.databases.postgresql.errors import (
 )
 from syncline.databases.postgresql.holders import Holders
 from syncline.databases.postgresql.layout import Layout
-from syncline.databases.postgresql.parking import parked, unique_columns
+from syncline.databases.postgresql.parking import other_values
 from syncline.databases.postgresql.session import Rows, Session
-from syncline.databases.postgresql.sql import array_of, dollar, literal, queries
+from syncline.databases.postgresql.sql import array_of, dollar, literal, queries, quote
 from syncline.databases.postgresql.stage import Loaded
 from syncline.hub.contract import Refusal
 from syncline.model.masks import split_mask
@@ -50,10 +50,9 @@ class Application(StepwiseApplication[Loaded]):
     def __init__(
         self, session: Session, layout: Layout, loaded: Sequence[Loaded], origin: str, tries: Tries
     ) -> None:
-        super().__init__(session, layout.schema.tables, loaded, Holders(session), tries)
-        self._session, self._origin = session, origin
+        super().__init__(session, layout.schema.tables, loaded, Holders(session), tries, origin)
+        self._session = session
         self._deferrable = any(fk.deferrable for item in loaded for fk in item.shape.table.enforced)
-        self._uniques: dict[int, Rows] = {}
         self._digits = ""
 
     def run(self) -> list[Refusal]:
@@ -93,20 +92,8 @@ class Application(StepwiseApplication[Loaded]):
         masks = split_mask(EVERYTHING, len(shape.words))
         self._session.copy(sql.copy_log(shape), rows.entries(stage.op, self._origin, *masks))
 
-    def log(self, part: Part[Loaded]) -> None:
-        stage, shape = part.loaded.stage, part.loaded.shape
-        old, listed, words = self.keeps_old(part), stage.entries is not None, len(shape.words)
-        template = shape.statement(("log", old, listed), lambda: sql.log(shape, old=old, listed=listed))
-        if stage.entries is None:
-            self.count(part, template, stage.op, self._origin, *split_mask(shape.covers(stage), words))
-            return
-        rows = set(part.rows)
-        entries = [
-            [row, hlc, *split_mask(mask | shape.computed_mask, words)]
-            for row, mask, hlc in stage.entries
-            if row in rows
-        ]
-        self.count(part, template, stage.op, self._origin, json.dumps(entries))
+    def log_entries(self, shape: Any, *, old: bool, listed: bool) -> str:
+        return sql.log(shape, old=old, listed=listed)
 
     def announce(self, part: Part[Loaded], form: str, columns: Iterable[int]) -> None:
         shape = part.loaded.shape
@@ -118,18 +105,18 @@ class Application(StepwiseApplication[Loaded]):
             self._session.value(queries("write.sql")["applying"], digits)
             self._digits = digits
 
-    def third_values(self, part: Part[Loaded], first: int, round_: int) -> Mapping[int, str]:
-        shape = part.loaded.shape
-        if shape.n not in self._uniques:
-            self._uniques[shape.n] = unique_columns(self._session, shape.name)
-        return parked(part.loaded, self._uniques[shape.n], first, round_)
+    def unique_columns(self, shape: BaseShape) -> Rows:
+        return self._session.run(queries("write.sql")["unique columns"], shape.name)
+
+    def other_values(self, shape: BaseShape, name: str, n: str, *type_: Any) -> list[str]:
+        return other_values(shape.name, quote(name), n, *type_)
 
     def tried(self, part: Part[Loaded], rows: Sequence[int], write: Write) -> Mapping[int, Exception | None]:
         return _singly(self._session, part.loaded, rows, write)
 
     def place_singly(self) -> None:
         super().place_singly()
-        self._session.script(queries("write.sql")["make troubles"])
+        self._session.script(queries("singly.sql")["make troubles"])
 
     # When they fail
 
@@ -177,14 +164,14 @@ def _singly(session: Session, loaded: Loaded, rows: Sequence[int], write: Write)
     source = f"(SELECT * FROM {loaded.table} WHERE n = syncline_row) AS s"
     statement = over(write.statement, source)
     there = f"EXISTS ({over(write.there, source)})"
-    body = queries("write.sql")["one by one"].format(
+    body = queries("singly.sql")["one by one"].format(
         rows=literal(array_of(rows)),
         statement=statement,
         left_out=f"written <> 1 OR NOT {there}" if write.stays else f"written = 0 AND {there}",
         states=", ".join(map(literal, NOT_SINGLY)),
     )
     session.script(f"DO {dollar(body)}")
-    found = session.run(queries("write.sql")["troubles"])
+    found = session.run(queries("singly.sql")["troubles"])
     return {n: said and Said(**{**said, "context": _context(said, statement)}) for n, said in found}
 
 

@@ -29,18 +29,6 @@ CREATE TABLE syncline.state (
 -- name: first state
 INSERT INTO syncline.state (layout, hub) VALUES (6, gen_random_uuid()::text);
 
--- name: marks
--- A random number each, committed before a position is given out that carries it: where it is, everything is that had
--- been committed at `seen`, and what its own transaction `xid` wrote. See `position`.
-CREATE TABLE syncline.marks (xid xid8 NOT NULL, mark bigint NOT NULL, seen pg_snapshot NOT NULL);
-
--- name: marks by xid
-CREATE INDEX marks_by_xid ON syncline.marks (xid);
-
--- name: marks can be published
--- A publication of all tables has deletes refused that it could not tell the rows of.
-ALTER TABLE syncline.marks REPLICA IDENTITY FULL;
-
 -- name: log sequence
 -- Uncached: for one row, whose writers follow each other, the numbers then are the order of its changes.
 CREATE SEQUENCE syncline.log_seq;
@@ -79,25 +67,3 @@ BEGIN
 EXCEPTION WHEN data_exception OR invalid_text_representation OR integrity_constraint_violation THEN
     RETURN false;
 END $$;
-
--- name: strays
--- Changes of rows whose key the capture could not tell, because the key's columns had been altered: `now` and
--- `former` are the rows as JSON, `keys` the names of the key's columns at that time. The next `prepare` moves them
--- into their log.
-CREATE TABLE syncline.strays (
-    seq bigint PRIMARY KEY DEFAULT nextval('syncline.log_seq'),
-    n int NOT NULL,
-    hlc bigint NOT NULL,
-    keys text[] NOT NULL,
-    former json,
-    now json
-);
-
--- name: key names
--- What columns of a table are called at present, by attnum; NULL for one that is gone.
-CREATE FUNCTION syncline.key_names(relation oid, numbers int2[]) RETURNS text[] LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp AS $$
-    SELECT array_agg(a.attname::text ORDER BY u.place)
-      FROM unnest(numbers) WITH ORDINALITY AS u(number, place)
-      LEFT JOIN pg_attribute a ON a.attrelid = relation AND a.attnum = u.number AND NOT a.attisdropped
-$$;

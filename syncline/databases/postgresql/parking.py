@@ -6,12 +6,6 @@ before and after is done by way of a third value: the rows put it in first, then
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from syncline.databases.base.parking import UniqueColumn, third_values, ways
-from syncline.databases.postgresql.session import Rows, Session
-from syncline.databases.postgresql.sql import queries, quote
-from syncline.databases.postgresql.stage import Loaded
 from syncline.databases.postgresql.types import HEADER
 
 _NUMBERS = frozenset(["int2", "int4", "int8", "numeric", "float4", "float8", "money"])
@@ -29,25 +23,7 @@ _OTHERS = {
 """What rows can hold for a while in columns of other types; a question mark is the row's number."""
 
 
-def unique_columns(session: Session, table: str) -> Rows:
-    """The columns of unique indexes and exclusion constraints of a table, by its quoted name."""
-    return session.run(queries("write.sql")["unique columns"], table)
-
-
-def parked(loaded: Loaded, uniques: Rows, first: int, round_: int) -> Mapping[int, str]:
-    """Which staged columns are to hold what meanwhile, as SQL, by their numbers. Rows get different values,
-    numbered from `first`."""
-    shape, columns = loaded.shape, []
-    given = loaded.stage.columns if loaded.stage.form == "update" else shape.table.values
-    numbers = {shape.table.values[n].name: n for n in given}
-    for index, name, type_, modifier, nullable, foreign in uniques:
-        if name in numbers:
-            values = _values(shape.name, quote(name), type_, modifier, f"({first} + s.n)")
-            columns.append(UniqueColumn(index, numbers[name], nullable, foreign, values))
-    return third_values(ways(columns), round_)
-
-
-def _values(table: str, name: str, type_: str, modifier: int, n: str) -> list[str]:
+def other_values(table: str, name: str, n: str, type_: str, modifier: int) -> list[str]:
     """Values that rows, each of another `n`, can hold in a column for a while, the likeliest first."""
     lowest, highest = f"(SELECT min({name}) FROM {table})", f"(SELECT max({name}) FROM {table})"
     if type_ in _NUMBERS:

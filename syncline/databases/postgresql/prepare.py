@@ -66,7 +66,9 @@ class PostgresPreparation(Preparation):
     def own_tables(self) -> list[str]:
         here = self._session.value(queries("read.sql")["cluster"])
         known = spelled(queries("retention.sql")["record cluster"], here)
-        return [*queries("layout.sql").values(), *DIALECT.create((LINES, *TABLES)), known]
+        files = "layout.sql", "marks.sql", "strays.sql"
+        made = [statement for file in files for statement in queries(file).values()]
+        return [*made, *DIALECT.create((LINES, *TABLES)), known]
 
     def planner(self, former: Former, plan: Plan) -> Planner:
         return Planner(self._session, former, plan)
