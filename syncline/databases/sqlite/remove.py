@@ -10,7 +10,7 @@ from syncline.databases.sqlite.prepare import SqlitePreparation
 from syncline.hub.contract import Prepared
 from syncline.sqlitekit.sql import literal, quote
 
-_OURS = f"name LIKE '\\_sync\\_hub%' ESCAPE '\\' AND (type = 'table' OR instr(sql, {literal(CAPTURING)}))"
+_OURS = f"(name LIKE '\\_sync\\_hub%' ESCAPE '\\' AND (type = 'table' OR instr(sql, {literal(CAPTURING)})))"
 
 
 def remove(connection: sqlite3.Connection) -> Prepared:
