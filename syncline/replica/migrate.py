@@ -17,7 +17,7 @@ from functools import partial
 from syncline.errors import StoreBusy
 from syncline.merge.policies import KEY_TAKEN
 from syncline.model.evolution import TableChange
-from syncline.model.schema import Schema, TableSchema, to_plain
+from syncline.model.schema import Schema, to_plain
 from syncline.model.values import Value
 from syncline.protocol.messages import Verdict
 from syncline.replica import capture, join
@@ -39,7 +39,7 @@ from syncline.replica.apply import (
     take_pages,
 )
 from syncline.replica.beside import Beside
-from syncline.replica.ddl import carried, constant
+from syncline.replica.ddl import constant
 from syncline.replica.defining import make_column, make_table
 from syncline.replica.device import Device
 from syncline.replica.dropped import drop_edits, drop_edits_of, drop_unseen
@@ -47,6 +47,7 @@ from syncline.replica.edge import inward_key
 from syncline.replica.filling import clear_filling, filling
 from syncline.replica.forms import written_forms
 from syncline.replica.indexes import columns_of
+from syncline.replica.loosened import loosen, loosen_again, renamed
 from syncline.replica.lost import follow_unfit, set_aside
 from syncline.replica.made import drop_unwanted, make_new
 from syncline.replica.names import Retired, RetiredColumn, written_names, written_retired
@@ -54,7 +55,7 @@ from syncline.replica.noticed import as_named_now
 from syncline.replica.own import note_adopted, note_own_values, unwritten_anew
 from syncline.replica.parted import known_still, without_lost
 from syncline.replica.plan import Plan, lost_columns, plan
-from syncline.replica.postponed import note_postponed, postpone
+from syncline.replica.postponed import postpone
 from syncline.replica.redefine import redefine, retype
 from syncline.replica.referring import refer
 from syncline.replica.rejoined import rejoin
@@ -136,6 +137,8 @@ class _Steps:
         for change in made.changes:
             _loosen(work, made, change)
         drop_unwanted(work.store, made.hub)
+        for n in self.readopted:
+            loosen_again(work.store, retired, made.hub, made.schema, n)
         self._make_tables(work)
         for change in made.changes:
             if change.after.number in made.taken:
@@ -235,6 +238,9 @@ def _drop(work: Work, made: Plan) -> Retired:
         work.store.execute("DELETE FROM _sync_lost WHERE n = ?", (n,))
         if columns_of(work.store, t.table.name):
             _free_parents(work, t)
+        for column in columns.pop(n, ()):
+            if column.literal is not None:  # nobody gives it a value any more
+                redefine(work.store, t.table.name, partial(without_not_null, column=column.name))
         tables[n] = t.table
     for change in made.changes:
         if change.gone:
@@ -391,47 +397,18 @@ def _retype(work: Work, made: Plan, change: TableChange) -> None:
 
 
 def _loosen(work: Work, made: Plan, change: TableChange) -> None:
-    """What the centre no longer asks of a row this file does not ask either: NOT NULL, foreign keys. Nor does
-    a table that does not fit now, as far as it is here: when it fits again nothing says what the centre asked
-    of it once."""
-    store, n = work.store, change.after.number
+    """What the centre no longer asks of a row this file does not ask either. Nor does a table that does not
+    fit now, as far as it is here: when it fits again nothing says what the centre asked of it once."""
+    n = change.after.number
     before, table = work.device.schema.by_number[n], made.schema.by_number[n]
-    present = columns_of(store, table.name)
+    present = columns_of(work.store, table.name)
     if not present:
         return
-    former = {column.number: column for column in before.columns}
-    for column in table.columns:
-        old = former.get(column.number)
-        if old is None or column.name in table.key:
-            continue
-        if not (old.nullable or old.computed) and (column.nullable or column.computed):
-            redefine(store, table.name, partial(without_not_null, column=column.name))
-    _let_go(work, made, before, table)
-
-
-def _let_go(work: Work, made: Plan, before: TableSchema, table: TableSchema) -> None:
-    """Take out the foreign keys of a table that the centre has no more. One that points elsewhere now is made
-    when it can be."""
-    store = work.store
-    present = columns_of(store, table.name)
     called = {c.number: c.name for c in table.columns}
-    names = {c.name: called.get(c.number, c.name) for c in before.columns if c.name not in present}
-    parents = {t.table.name: t for t in _staying(work.device, made)}
-    kept = carried(table, made.schema)
-    for key in before.foreign_keys:
-        parent, theirs = key.parent, key.parent_columns
-        if parent in parents:
-            after = made.schema.by_number[parents[parent].n]
-            known = {column.number: column.name for column in after.columns}
-            numbers = {column.name: column.number for column in parents[parent].table.columns}
-            parent, theirs = after.name, tuple(known.get(numbers[name], "") for name in theirs)
-        columns = tuple(names.get(name, name) for name in key.columns)
-        if (columns, parent, theirs) in [(one.columns, one.parent, one.parent_columns) for one in kept]:
-            continue
-        redefine(store, table.name, partial(without_foreign_key, columns=columns))
-        for one in kept if not store.state().chosen else ():
-            if one.columns == columns:
-                note_postponed(store, table, one)
+    stays = tuple(c for c in before.columns if c.number in called and c.number not in change.gone)
+    columns = {c.name: called[c.number] for c in stays if c.name not in present}
+    parents = {t.table.name: made.schema.by_number[t.n].name for t in _staying(work.device, made)}
+    loosen(work.store, renamed(replace(before, columns=stays), columns, parents), table, made.schema)
 
 
 def _staying(device: Device, made: Plan) -> Iterator[Statements]:

@@ -45,12 +45,9 @@ def without_lost(store: Store, device: Device, made: Plan, retired: Retired) -> 
         table = tables.pop(n)
         own = Retired(tables).label(n)
         tables[own] = replace(table, number=own)
-        for kept in ("_sync_rejected", "_sync_settled"):
+        for kept in ("_sync_rejected", "_sync_settled", "_sync_index"):
             store.execute(f"UPDATE {kept} SET n = ? WHERE n = ?", (own, n))
         renumber_above(store, n, own)
-        store.execute("DELETE FROM _sync_index WHERE n = ?", (n,))
-        if n in columns:
-            columns[own] = columns.pop(n)
         _forget_numbers(store, n, None)
     for change in made.changes:
         n = change.after.number

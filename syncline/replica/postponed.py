@@ -16,7 +16,7 @@ from syncline.model.schema import ForeignKey, TableSchema
 from syncline.replica.redefine import redefine
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store
-from syncline.sqlitekit.definition import without_foreign_key
+from syncline.sqlitekit.definition import to_table, without_foreign_key
 from syncline.sqlitekit.tables import is_referable, read_foreign_keys, table_names
 
 
@@ -84,7 +84,8 @@ def postpone_mismatched(store: Store, tables: Iterable[Statements]) -> None:
 
 
 def _take_out(store: Store, table: TableSchema, key: ForeignKey) -> None:
-    redefine(store, table.name, partial(without_foreign_key, columns=key.columns, parent=key.parent))
+    leads = to_table(key.parent)
+    redefine(store, table.name, partial(without_foreign_key, columns=key.columns, leads=leads))
     note_postponed(store, table, key)
 
 

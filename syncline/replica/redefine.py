@@ -62,6 +62,8 @@ def _write_schema(store: Store, sql: str, parameters: tuple[str | bytes, ...]) -
         store.execute(sql, parameters)
     finally:
         store.execute("PRAGMA writable_schema = RESET")  # which also reads the schema anew
+    version = store.value("PRAGMA schema_version")  # other connections read theirs anew when it is another
+    store.execute(f"PRAGMA schema_version = {version + 1}")
 
 
 def retype(store: Store, table: str, column: str, declared: str) -> None:

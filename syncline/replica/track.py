@@ -50,6 +50,7 @@ from syncline.replica.edge import as_here
 from syncline.replica.forms import NONE, Forms, check_typed, in_forms, read_forms, warn_of_loss, written_forms
 from syncline.replica.hydrate import BEGINNING, Notes, copy_chunks, note_hub, noted
 from syncline.replica.indexes import columns_of, misfits
+from syncline.replica.loosened import loosen_again
 from syncline.replica.lost import note_made_again
 from syncline.replica.made import make_new
 from syncline.replica.names import latest, read_retired
@@ -375,6 +376,7 @@ def _start_capture(device: Device, names: Sequence[str], notes: Notes) -> list[i
             store.set_state(horizon=notes["watermark"])
         for n, name in zip(begun, fresh, strict=True):
             store.number(n, name)
+            loosen_again(store, device.retired, device.hub, device.schema, n)
         for t in Device.load(store).tables.values():
             if t.n in begun:
                 capture.install(store, t)

@@ -9,7 +9,7 @@ same if there is nothing to change.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -39,6 +39,9 @@ _AFTER_TYPE = frozenset(
         "AS",
     }
 )
+
+Leads = Callable[[str, tuple[str, ...]], bool]
+"""Whether a foreign key to this parent, by these of its columns (none are named: its key), is meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,31 +191,40 @@ def _end_of_type(item: Sequence[_Token]) -> tuple[int, str]:
     return (item[-1].end, "") if rest is None else (rest.start, " ")
 
 
-def without_foreign_key(sql: str, columns: Sequence[str], parent: str | None = None) -> str:
-    """The CREATE TABLE without any foreign key of exactly these columns, in this order; `parent`: of those
-    only the ones to that table."""
+def without_foreign_key(sql: str, columns: Sequence[str], leads: Leads | None = None) -> str:
+    """The CREATE TABLE without any foreign key of exactly these columns, in this order; of those, where
+    `leads` is given, without the ones of which it is true."""
     wanted = [folded(name) for name in columns]
     for item in _items(sql):
         for place, token in enumerate(item):
             if token.depth != 1:
                 continue
             own = [folded(item[0].name)] if item[0].word not in _CONSTRAINTS else None
+            first = place
             if token.word == "FOREIGN":
                 closing = next(i for i in range(place, len(item)) if item[i].text == ")")
-                named = [folded(one.name) for one in item[place + 3 : closing] if one.name]
-                if named == wanted and _leads_to(item, closing + 1, parent):
-                    end = _end_of_reference(item, closing + 1)
-                    return without_foreign_key(_cut(sql, item, _named(item, place), end), columns, parent)
-            elif token.word == "REFERENCES" and own == wanted and not _in_table_constraint(item, place):
-                if _leads_to(item, place, parent):
-                    end = _end_of_reference(item, place)
-                    return without_foreign_key(_cut(sql, item, _named(item, place), end), columns, parent)
+                own = [folded(one.name) for one in item[place + 3 : closing] if one.name]
+                first = closing + 1
+            elif token.word != "REFERENCES" or _in_table_constraint(item, place):
+                continue
+            if own == wanted and (leads is None or leads(*_led_to(item, first))):
+                end = _end_of_reference(item, first)
+                return without_foreign_key(_cut(sql, item, _named(item, place), end), columns, leads)
     return sql
 
 
-def _leads_to(item: Sequence[_Token], place: int, parent: str | None) -> bool:
-    """Whether REFERENCES, which stands at `place`, names this table."""
-    return parent is None or folded(item[place + 1].name) == folded(parent)
+def to_table(name: str) -> Leads:
+    """Those to this table, by whatever columns."""
+    return lambda parent, columns: folded(parent) == folded(name)
+
+
+def _led_to(item: Sequence[_Token], place: int) -> tuple[str, tuple[str, ...]]:
+    """The parent, and its columns if they are named, of a REFERENCES that begins at `place`."""
+    columns: list[str] = []
+    if place + 2 < len(item) and item[place + 2].text == "(":
+        closing = next(i for i in range(place + 2, len(item)) if item[i].text == ")")
+        columns = [one.name for one in item[place + 3 : closing] if one.name]
+    return item[place + 1].name, tuple(columns)
 
 
 def waits_for_commit(sql: str) -> bool:
@@ -285,6 +297,12 @@ def index_name(sql: str) -> str:
 def is_unique_index(sql: str) -> bool:
     """Whether a CREATE INDEX makes a unique one."""
     return _tokens(sql)[1].word == "UNIQUE"
+
+
+def is_same_index(sql: str, other: str) -> bool:
+    """Whether two CREATE INDEX say the same, but for how names are quoted and words are spaced."""
+    ours, theirs = ([folded(token.name) or token.text for token in _tokens(one)] for one in (sql, other))
+    return ours == theirs
 
 
 def renamed_index(sql: str, name: str, table: str, columns: Mapping[str, str]) -> str:

@@ -8,7 +8,7 @@ from contextlib import closing
 
 import pytest
 
-from syncline.sqlitekit.definition import collation_of, without_foreign_key
+from syncline.sqlitekit.definition import collation_of, to_table, without_foreign_key
 from syncline.sqlitekit.tables import asking, is_referable, read_foreign_keys
 
 PARENTS = (
@@ -77,7 +77,7 @@ def test_only_the_foreign_keys_to_one_table_go() -> None:
         " FOREIGN KEY (b) REFERENCES p)"
     )
     with closing(sqlite3.connect(":memory:")) as connection:
-        connection.execute(without_foreign_key(sql, ["A"], "p"))
+        connection.execute(without_foreign_key(sql, ["A"], to_table("p")))
         keys = read_foreign_keys(asking(connection), "t")
     assert [(key.columns, key.parent) for key in keys] == [(("a",), "q x"), (("a",), "r"), (("b",), "p")]
 
