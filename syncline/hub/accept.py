@@ -109,7 +109,7 @@ def _check_columns(group: PushGroup, table: TableSchema) -> None:
     elif group.op in ("I", "R"):
         expected = list(table.pushed)
     else:
-        expected = sorted(set(columns) & set(table.pushed))
+        expected = sorted(set(columns) & table.values.keys())  # it may compute some no longer
         if not columns:
             raise Malformed(f"table {table.name}: an update that names no column")
     if columns != expected:

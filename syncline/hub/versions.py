@@ -74,8 +74,12 @@ def brought(
             why = changed.get(part.table)
             unplaced += [_gone_table(part.table, key, name, why) for key in part.keys]
             continue
-        if sent is not present:
-            part = _without_gone(part, sent.by_number[part.table], table, unplaced)
+        before = sent.by_number[part.table]
+        if part.op in "IR" and any(_is_lost(column, table, before) for column in before.values):
+            defaulted += [(part.table, key) for key in part.keys]  # nothing was sent of what it computed then
+        if any(column not in table.pushed for column in part.columns):
+            defaulted += [(part.table, key) for key in _computed(part, before, table)]
+            part = _without_gone(part, before, table, unplaced)
         for piece, lacks in _with_defaults(part, table):
             if lacks:
                 defaulted += [(part.table, key) for key in piece.keys]
@@ -91,6 +95,20 @@ def _gone_table(number: int, key: Sequence[Value], name: str, why: str | None) -
     return Rejection(number, list(key), TABLE_DROPPED, detail, remedy_of(TABLE_DROPPED))
 
 
+def _computed(part: Part, before: TableSchema, table: TableSchema) -> Sequence[Key]:
+    """The keys of rows with a column that the database computes, and did when they were edited: what was
+    written there is nobody's to decide, and the replica hears what it is."""
+    both = [
+        column for column in part.columns if column in table.values and not _is_lost(column, before, table)
+    ]
+    return part.keys if any(column not in table.pushed for column in both) else ()
+
+
+def _is_lost(column: int, before: TableSchema, table: TableSchema) -> bool:
+    """Whether devices could write a column, and can no longer."""
+    return column in before.pushed and column not in table.pushed
+
+
 def _without_gone(part: Part, before: TableSchema, table: TableSchema, unplaced: list[Rejection]) -> Part:
     """The part without columns that a device cannot write any more; what they held is refused."""
     gone = [place for place, column in enumerate(part.columns) if column not in table.pushed]
@@ -98,7 +116,12 @@ def _without_gone(part: Part, before: TableSchema, table: TableSchema, unplaced:
         return part
     arity = len(table.key)
     for key, row in zip(part.keys, part.rows, strict=True):
-        lost = [place for place in gone if part.op == "U" or row[arity + place] is not None]
+        lost = [
+            place
+            for place in gone
+            if _is_lost(part.columns[place], before, table)
+            and (part.op == "U" or row[arity + place] is not None)
+        ]
         if lost:
             names = ", ".join(before.values[part.columns[place]].name for place in lost)
             detail = f"table {table.name} has no column any more that a device writes as {names}"

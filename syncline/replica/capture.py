@@ -220,10 +220,9 @@ def _on_delete(t: Statements) -> str:
 
 
 def _on_update(t: Statements, columns: dict[str, Column]) -> str | None:
-    """An entry with mask and old values of the changed columns, if the key stays."""
-    changed = {
-        i: differs(columns[column.name]) for i, column in t.table.values.items() if not column.computed
-    }
+    """An entry with mask and old values of the changed columns, if the key stays; also of those that the
+    centre computes: it says what they are there, or whether it still does so."""
+    changed = {i: differs(columns[column.name]) for i, column in t.table.values.items()}
     if not changed:
         return None
     values = {name: _mask(changed, part) for part, name in enumerate(t.masks)} | _keys(t, "OLD")

@@ -64,7 +64,7 @@ class TypedReader(ABC, Generic[T]):
     def still_known(self) -> None:
         """Raise Outdated if a table that was used, or a column of it, was not what it was taken for: others
         rename them, and use names again, at any time; or if one that was written has other triggers or types,
-        or any has other foreign keys: what a delete takes along is told by those that are known.
+        or any has other foreign keys, by which is told what a delete takes along, or computed columns.
         To be asked last: none that was used can be altered until the transaction ends."""
         present = self.as_they_are(self._used, self._written) if self._used else {}
         for number in sorted(self._used):
@@ -72,7 +72,9 @@ class TypedReader(ABC, Generic[T]):
             if found is None or not found.is_named(shape.table):
                 raise Outdated(f"{shape.table.name}: it, or a column of it, is named otherwise now")
             if found.refers != shape.facts.refers:
-                raise Outdated(f"table {shape.table.name}: its foreign keys are not what they were")
+                raise Outdated(
+                    f"table {shape.table.name}: its foreign keys or computed columns are others now"
+                )
             if number in self._written and found.facts != shape.facts:
                 raise Outdated(f"table {shape.table.name}: its triggers or types are not what they were")
 

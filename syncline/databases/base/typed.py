@@ -42,7 +42,8 @@ class Facts:
     counter: int = 0
     """What the database knows the sequence by that counts the key up one by one; 0: none does."""
     refers: Sequence[int] = ()
-    """What the database knows the foreign keys by that the table has, or that refer to it."""
+    """What the database knows the foreign keys by that the table has, or that refer to it; and the columns
+    that it computes, if it tells of them."""
 
 
 @dataclass(frozen=True, slots=True)

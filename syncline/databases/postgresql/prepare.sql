@@ -12,17 +12,19 @@ SELECT n.nspname::text, c.relname::text, t.tgname::text, t.tgenabled = 'A'
 
 -- name: as they are named
 -- Of the tracked tables $1 by number: schema and name as they are now, the columns' numbers by attnum, their names by
--- attnum, and the oids of the foreign keys that it has or that refer to it, as often as they have triggers on it.
+-- attnum, and the oids of the foreign keys that it has or that refer to it, as often as they have triggers on it,
+-- with the attnums, negative, of columns that are computed.
 SELECT s.n, n.nspname::text, c.relname::text, s.columns,
        (SELECT coalesce(json_object_agg(a.attnum, a.attname), '{}') FROM pg_attribute a
          WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
-       ARRAY(SELECT g.tgconstraint::int8 FROM pg_trigger g WHERE g.tgrelid = c.oid AND g.tgconstraint <> 0 ORDER BY 1)
+       ARRAY(SELECT g.tgconstraint::int8 FROM pg_trigger g WHERE g.tgrelid = c.oid AND g.tgconstraint <> 0 UNION ALL
+             SELECT -a.attnum FROM pg_attribute a WHERE a.attrelid = c.oid AND NOT a.attisdropped AND (a.attgenerated <> '' OR a.attidentity <> '') ORDER BY 1)
   FROM syncline.tables s JOIN pg_class c ON c.oid = s.relid::oid JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE s.n = ANY ($1);
 
 -- name: as they are
 -- Of the tracked tables $1 by number: schema and name as they are now, the columns' numbers by attnum, their names by
--- attnum, the foreign keys. And of those among $2: whether triggers of the user's run for each row before it is inserted, also into
+-- attnum, the foreign keys and computed columns. And of those among $2: whether triggers of the user's run for each row before it is inserted, also into
 -- one partition, or before it is updated, whether there are any triggers, rules or functions of his at all, whether defaults,
 -- checks, indexes or domains call functions of his, the columns of base types and domains over them, each with its
 -- base type, modifier (-1: neither length nor precision) and both as they are written, and the columns by whose
@@ -30,7 +32,8 @@ SELECT s.n, n.nspname::text, c.relname::text, s.columns,
 SELECT s.n, n.nspname::text, c.relname::text, s.columns,
        (SELECT coalesce(json_object_agg(a.attnum, a.attname), '{}') FROM pg_attribute a
          WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
-       ARRAY(SELECT g.tgconstraint::int8 FROM pg_trigger g WHERE g.tgrelid = c.oid AND g.tgconstraint <> 0 ORDER BY 1),
+       ARRAY(SELECT g.tgconstraint::int8 FROM pg_trigger g WHERE g.tgrelid = c.oid AND g.tgconstraint <> 0 UNION ALL
+             SELECT -a.attnum FROM pg_attribute a WHERE a.attrelid = c.oid AND NOT a.attisdropped AND (a.attgenerated <> '' OR a.attidentity <> '') ORDER BY 1),
        facts.*
   FROM syncline.tables s JOIN pg_class c ON c.oid = s.relid::oid JOIN pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN LATERAL (

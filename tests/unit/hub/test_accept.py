@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from syncline.errors import Malformed, TooLarge
 from syncline.hub.accept import Part, accept, details_by_row
 from syncline.hub.clocks import clamped
-from syncline.hub.versions import brought_details
+from syncline.hub.versions import brought, brought_details
 from syncline.model.clock import stamp
 from syncline.model.schema import ColumnSchema, Schema, TableSchema
 from syncline.protocol.messages import Detail, Limits, PushGroup
@@ -83,6 +83,15 @@ def test_every_operation_has_its_columns() -> None:
     assert [part.op for part in parts] == ["I", "R", "D", "-", "I", "R"]
 
 
+def test_what_is_written_to_a_computed_column_is_not_merged_and_its_row_is_told() -> None:
+    found = brought(
+        check(changed(columns=[0, 1]), changed(columns=[1], rows=[[3, 9], [4, 9]])), SCHEMA, SCHEMA
+    )
+    assert [(part.columns, part.rows) for part in found.parts] == [([0], [[1, "a"], [2, "b"]])]
+    assert found.defaulted == [(0, (1,)), (0, (2,)), (0, (3,)), (0, (4,))]
+    assert found.unplaced == []
+
+
 def test_an_empty_push_needs_no_base() -> None:
     assert check(bases=0) == []
 
@@ -94,7 +103,6 @@ def test_an_empty_push_needs_no_base() -> None:
         (changed(table=-1), "unknown_table"),
         (changed(columns=[0, 3]), "unknown_column"),
         (changed(columns=[0, -1]), "unknown_column"),
-        (changed(columns=[0, 1]), "unknown_column"),
         (changed(columns=[2, 0]), "unknown_column"),
         (changed(columns=[0, 0]), "unknown_column"),
         (changed(columns=[], rows=[[1], [2]]), "malformed"),
