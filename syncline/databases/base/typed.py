@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from syncline.databases.base.bases import Bases
 from syncline.databases.base.codec import Codec
 from syncline.databases.base.loading import LoadedRows
 from syncline.databases.base.screen import Certain, Screen, StagedColumn
-from syncline.databases.base.shape import BaseShape
+from syncline.databases.base.shape import BaseLayout, BaseShape
 from syncline.hub.contract import Key
-from syncline.model.schema import ColumnSchema, TableSchema
+from syncline.model.schema import ColumnSchema, Schema, TableSchema
 
 C = TypeVar("C", bound=Codec)
 
@@ -57,6 +57,14 @@ class Present:
     names: Mapping[str, str]
     refers: Sequence[int]
     facts: Facts | None
+
+    @classmethod
+    def of(cls, place: tuple[str, str], numbers: str, names: Mapping[str, str], *more: Any) -> Present:
+        """What a query tells of one: besides these the foreign keys, and what `Facts` has in its order, but
+        for these; nothing, or NULL at first, where that was not asked for."""
+        refers, *found = more
+        facts = replace(Facts(*found), refers=refers) if found and found[0] is not None else None
+        return cls(place, numbers, names, refers, facts)
 
     def is_named(self, table: TableSchema) -> bool:
         """Whether the table and each of its columns is what this name was recorded for."""
@@ -232,6 +240,26 @@ class TypedShape(BaseShape, Generic[C]):
 
 
 T = TypeVar("T", bound=TypedShape[Any])
+
+
+class TypedLayout(BaseLayout[T], Generic[T]):
+    """All tracked tables, with what the database says of them. `table` makes one of them."""
+
+    table: ClassVar[Callable[..., Any]]
+
+    def __init__(
+        self,
+        schema: Schema,
+        present: Mapping[int, Present],
+        before: Mapping[int, tuple[int, ...]],
+        hub: str,
+        revision: str,
+    ) -> None:
+        facts = {n: found.facts or Facts() for n, found in present.items()}
+        tables = ((table, before.get(n, ()), facts.get(n, Facts())) for n, table in schema.by_number.items())
+        super().__init__(schema, (type(self).table(*table) for table in tables), hub, revision)
+        self.triggered = any(shape.facts.triggered for shape in self.by_number)
+        """Whether a write to one table may change rows of another."""
 
 
 @dataclass(slots=True, eq=False, repr=False)

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from syncline.databases.base.codec import Codec as PortableCodec
 from syncline.databases.base.screen import Certain
-from syncline.databases.base.shape import BaseLayout
 from syncline.databases.base.spelling import SPELLINGS, are_floats, decimals, matching
-from syncline.databases.base.typed import Facts, Present, TypedShape
+from syncline.databases.base.typed import Present, TypedLayout, TypedShape
 from syncline.databases.postgresql.session import Rows, Session
 from syncline.databases.postgresql.sql import array, array_of, literal, qualified, queries
 from syncline.databases.postgresql.types import HEADER, STAGES, Codec, codec_of, digits_of
 from syncline.hub.contract import Key
-from syncline.model.schema import ColumnSchema, Schema
+from syncline.model.schema import ColumnSchema
 
 
 @dataclass(eq=False, repr=False)
@@ -100,21 +99,10 @@ class Shape(TypedShape[Codec]):
         return f"json_build_object({', '.join(pairs)})"
 
 
-class Layout(BaseLayout[Shape]):
+class Layout(TypedLayout[Shape]):
     """All tracked tables, with what PostgreSQL says of them."""
 
-    def __init__(
-        self,
-        schema: Schema,
-        facts: Mapping[int, Facts],
-        before: Mapping[int, tuple[int, ...]],
-        hub: str,
-        revision: str,
-    ) -> None:
-        tables = ((table, before.get(n, ()), facts.get(n, Facts())) for n, table in schema.by_number.items())
-        super().__init__(schema, (Shape(*table) for table in tables), hub, revision)
-        self.triggered = any(shape.facts.triggered for shape in self.by_number)
-        """Whether a write to one table may change rows of another."""
+    table = Shape
 
 
 def as_they_are(session: Session, tables: Iterable[int], written: Iterable[int]) -> dict[int, Present]:
@@ -124,14 +112,7 @@ def as_they_are(session: Session, tables: Iterable[int], written: Iterable[int])
         rows = _asked(session, "as they are", asked, with_facts)
     else:
         rows = _asked(session, "as they are named", asked)
-    return {
-        n: Present((schema, name), numbers, names, refers, _facts(facts, refers))
-        for n, schema, name, numbers, names, refers, *facts in rows
-    }
-
-
-def _facts(found: Sequence[Any], refers: Sequence[int]) -> Facts | None:
-    return replace(Facts(*found), refers=refers) if found and found[0] is not None else None
+    return {n: Present.of((schema, name), *told) for n, schema, name, *told in rows}
 
 
 def _asked(session: Session, name: str, *numbers: list[int]) -> Rows:

@@ -54,8 +54,7 @@ class PostgresPreparation(Preparation):
         hub, schema, before = self.last()
         revision = self._session.value(queries("prepare.sql")["revision"])
         now = as_they_are(self._session, schema.by_number, schema.by_number)
-        facts = {n: found.facts for n, found in now.items() if found.facts is not None}
-        return Layout(schema, facts, before, hub, revision)
+        return Layout(schema, now, before, hub, revision)
 
     def known_again(self, lines: Iterable[Line]) -> Renamed:
         """PostgreSQL knows a table by its oid, a column by its attnum, whatever they are called."""
