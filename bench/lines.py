@@ -29,7 +29,8 @@ PARTS = {
     " parking placed read reading respelling rows screen singly softly spelling stage staged statements steps"
     " typed types write writing",
     "ledger": "cells dialect ledger tables",
-    "connection": "__init__ connections database errors instant pool session sql text transaction watch",
+    "connection": "__init__ connections database errors instant patient pool session sql text transaction"
+    " watch",
     "its own": "breaches careful replaced undone",
 }
 """The parts of the contract and the modules, by their names without an ending, that serve them. Its own: what

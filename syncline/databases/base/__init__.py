@@ -7,7 +7,7 @@
                 loading, staged, placed, bases, writing, holders, application, order, steps, parents
                 parking, softly, counters
     log         log, ordered, logtable, compacting, others, page
-    connection  pool, instant, watch, transaction
+    connection  pool, instant, watch, transaction, patient
 
 Must not know any driver, nor an adapter. An adapter takes what fits its database: SQLite, whose columns have
 no types of their own and whose foreign keys wait for the commit, reflects, prepares and applies by itself.

@@ -196,6 +196,10 @@ class LockingWriter(BaseWriter[R], Counting[R], Generic[R]):
     def spell(self, table: int, keys: Sequence[Key]) -> list[Key]:
         """As the contract says."""
 
+    @abstractmethod
+    def still_known(self) -> None:
+        """Raise Outdated if a table that was used is not what it was taken for."""
+
     def keyless(self, stage: Stage, rows: Sequence[int]) -> AbstractSet[int]:
         """Of a key that no row can have there is no other spelling."""
         keys = [tuple(stage.rows[row][: self.loaded(stage).shape.arity]) for row in rows]

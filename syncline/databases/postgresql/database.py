@@ -12,12 +12,10 @@ from psycopg import IsolationLevel
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import InsufficientPrivilege, LockNotAvailable
 
-from syncline.databases.base import Driver, Pool, ReadTransaction, WriteTransaction, only_unbounded
-from syncline.databases.base.findings import rights_missing
-from syncline.databases.base.holders import naming
+from syncline.databases.base import Driver, Ledger, Pool
 from syncline.databases.base.instant import Instants
 from syncline.databases.base.inturn import PatientCatalogue
-from syncline.databases.base.recorded import BaseDatabase
+from syncline.databases.base.patient import PatientDatabase
 from syncline.databases.postgresql.dialect import ledger_of
 from syncline.databases.postgresql.errors import translating
 from syncline.databases.postgresql.examine import examine, missing_rights, unfollowed
@@ -38,7 +36,7 @@ from syncline.errors import ConfigurationError, Conflict, DatabaseError, Databas
 from syncline.hub.contract import NO_KEYS, Keys, Outdated, Tuning
 from syncline.model.finding import Finding
 from syncline.model.schema import Schema, TableSchema
-from syncline.model.scope import UNBOUNDED, Scope
+from syncline.model.scope import UNBOUNDED
 
 OLDEST_VERSION = 130000
 """`xid8` and `pg_snapshot` came with PostgreSQL 13."""
@@ -154,8 +152,11 @@ class PostgresCatalogue(PatientCatalogue[Layout]):
         return known.schema
 
 
-class PostgresDatabase(BaseDatabase):
+class PostgresDatabase(PatientDatabase[Session, PostgresLog, RowReader, RowWriter]):
     """A PostgreSQL central database. Safe to use from several threads."""
+
+    forbidden = InsufficientPrivilege
+    catalogue: PostgresCatalogue
 
     def __init__(self, url: str, tuning: Tuning | None = None) -> None:
         """Connect. Raises DatabaseUnavailable, DatabaseError for a server that is too old."""
@@ -200,41 +201,29 @@ class PostgresDatabase(BaseDatabase):
             raise DatabaseReadOnly("the central database is a standby, which takes no writes")
         self.catalogue.arrived(Session(connection).value(queries("read.sql")["cluster"]))
 
-    @contextmanager
-    def read(self, scope: Scope) -> Iterator[ReadTransaction[PostgresLog, RowReader]]:
-        """A transaction that sees one instant. It may leave a mark, also where an operator has forbidden
-        writes by default, and writes nothing else."""
-        scope = only_unbounded(scope)
-        known = self.catalogue.known()
-        with (
-            naming(self.catalogue.holders, "closed"),
-            self._transaction(IsolationLevel.REPEATABLE_READ, read_only=False, marking=True) as session,
-        ):
-            self.catalogue.verify(known, session.values(queries("prepare.sql")["revision"])[-1])
-            ledger, rows = ledger_of(session), RowReader(session, known)
-            log = PostgresLog(session, known, self.catalogue.cluster, ledger)
-            yield ReadTransaction(log, rows, ledger, scope)
-            rows.still_known()
+    def begun(self, *, writes: bool) -> AbstractContextManager[Session]:
+        if writes:
+            return self._transaction(IsolationLevel.READ_COMMITTED, read_only=False)
+        return self._transaction(IsolationLevel.REPEATABLE_READ, read_only=False, marking=True)
+
+    def revision(self, session: Session, *, writes: bool) -> object:
+        sql = queries("prepare.sql")
+        return session.values(*([sql["hold"]] if writes else []), sql["revision"])[-1]
+
+    def ledger_over(self, session: Session) -> Ledger:
+        return ledger_of(session)
+
+    def reader(self, session: Session, known: Layout, ledger: Ledger) -> tuple[PostgresLog, RowReader]:
+        return PostgresLog(session, known, self.catalogue.cluster, ledger), RowReader(session, known)
+
+    def writer(self, session: Session, known: Layout, ledger: Ledger) -> tuple[PostgresLog, RowWriter]:
+        log = PostgresLog(session, known, self.catalogue.cluster, ledger, writes=True)
+        return log, RowWriter(session, known, self.lock_timeout)
 
     @contextmanager
     def recorded(self, *, read_only: bool) -> Iterator[PostgresPreparation]:
         with self._transaction(IsolationLevel.READ_COMMITTED, read_only=read_only) as session:
             yield PostgresPreparation(session)
-
-    @contextmanager
-    def write(self, scope: Scope) -> Iterator[WriteTransaction[PostgresLog, RowWriter]]:
-        """A transaction that commits on success; every statement sees what was committed before it."""
-        scope = only_unbounded(scope)
-        known, sql = self.catalogue.known(), queries("prepare.sql")
-        with (
-            naming(self.catalogue.holders, "held"),
-            self._transaction(IsolationLevel.READ_COMMITTED, read_only=False) as session,
-        ):
-            self.catalogue.verify(known, session.values(sql["hold"], sql["revision"])[-1])
-            ledger, rows = ledger_of(session), RowWriter(session, known, self.lock_timeout)
-            log = PostgresLog(session, known, self.catalogue.cluster, ledger, writes=True)
-            yield WriteTransaction(log, rows, ledger, scope)
-            rows.still_known()
 
     def position(self, token: str) -> SnapshotPosition:
         """Parse a position, be it of another cluster or timeline. ValueError if it is of another kind."""
@@ -269,26 +258,16 @@ class PostgresDatabase(BaseDatabase):
         self._instants.close()
         self._pool.close()
 
-    @contextmanager
-    def _explaining(self) -> Iterator[None]:
-        """What the role may not do with Syncline's own schema is said with the statements that allow it."""
-        try:
-            yield
-        except DatabaseError as error:
-            if not isinstance(error.__cause__, InsufficientPrivilege):
-                raise
-            with translating(), self._pool.connection() as connection, connection.transaction():
-                session = Session(connection)
-                lacking, role = missing_rights(session, Schema(())), ledger_of(session).session.role()
-            if not lacking:
-                raise
-            raise rights_missing(role, lacking) from error
+    def lacking(self) -> tuple[str, list[str]]:
+        with translating(), self._pool.connection() as connection, connection.transaction():
+            session = Session(connection)
+            return ledger_of(session).session.role(), missing_rights(session, Schema(()))
 
     @contextmanager
     def _transaction(
         self, level: IsolationLevel, *, read_only: bool, marking: bool = False
     ) -> Iterator[Session]:
-        with self._explaining(), translating(), self._pool.connection() as connection:
+        with self.explaining(), translating(), self._pool.connection() as connection:
             connection.isolation_level = level
             # None: an operator may have forbidden writes
             connection.read_only = True if read_only else False if marking else None
