@@ -229,6 +229,36 @@ class LedgerSession(ABC):
         return rows[0] if rows else None
 
 
+class DbApiSession(LedgerSession):
+    """The verbs over a connection of Python's DB-API (PEP 249), whose driver takes values as `mark` says and
+    tells the key of a row that was inserted."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def run(self, statement: str, *values: Value) -> Sequence[Sequence[Any]]:
+        found: Sequence[Sequence[Any]] = self._executed(statement, values).fetchall()
+        return found
+
+    def count(self, statement: str, *values: Value) -> int:
+        return int(self._executed(statement, values).rowcount)
+
+    def each(self, statement: str, rows: Sequence[Sequence[Value]]) -> None:
+        self._connection.cursor().executemany(statement, rows)
+
+    def many(self, table: Table, rows: Sequence[Sequence[Value]]) -> list[int]:
+        """A statement a row."""
+        names = [column.name for column in table.given]
+        marks = ", ".join(self.dialect.mark(number) for number in range(1, len(names) + 1))
+        insert = f"INSERT INTO {self.dialect.table(table.name)} ({', '.join(names)}) VALUES ({marks})"
+        return [self._executed(insert, row).lastrowid or 0 for row in rows]
+
+    def _executed(self, statement: str, values: Sequence[Value]) -> Any:
+        cursor = self._connection.cursor()
+        cursor.execute(statement, values)
+        return cursor
+
+
 class Statements:
     """The statements of one file, by their names, over a session."""
 

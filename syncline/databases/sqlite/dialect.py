@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import ClassVar
 
-from syncline.databases.base import ONE_LOG, Dialect, Kind, Ledger, LedgerSession, Table
-from syncline.databases.base.dialect import Value
-from syncline.sqlitekit.sql import commas
+from syncline.databases.base import ONE_LOG, Dialect, Kind, Ledger
+from syncline.databases.base.dialect import DbApiSession
 
 WALL = "CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER)"
 """Milliseconds since 1970 UTC. `julianday` is the only source of time, so a caller's clock can stand in."""
@@ -43,29 +42,10 @@ class SqliteDialect(Dialect):
 DIALECT = SqliteDialect()
 
 
-class SqliteLedgerSession(LedgerSession):
+class SqliteLedgerSession(DbApiSession):
     """The ledger's verbs over a connection."""
 
     dialect = DIALECT
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-
-    def run(self, statement: str, *values: Value) -> list[tuple[Any, ...]]:
-        return self._connection.execute(statement, values).fetchall()
-
-    def count(self, statement: str, *values: Value) -> int:
-        return self._connection.execute(statement, values).rowcount
-
-    def each(self, statement: str, rows: Sequence[Sequence[Value]]) -> None:
-        self._connection.executemany(statement, rows)
-
-    def many(self, table: Table, rows: Sequence[Sequence[Value]]) -> list[int]:
-        """A statement a row, which in SQLite costs no more."""
-        names = [column.name for column in table.given]
-        marks = commas("?" * len(names))
-        insert = f"INSERT INTO {DIALECT.table(table.name)} ({commas(names)}) VALUES ({marks})"
-        return [self._connection.execute(insert, row).lastrowid or 0 for row in rows]
 
 
 def ledger_of(connection: sqlite3.Connection) -> Ledger:
