@@ -307,12 +307,15 @@ def _show_in_turn(work: Work, t: Statements, rows: dict[Key, Held]) -> Collectio
 
 
 def _lacks(work: Work, lacking: Lacking, one: Outward, key: Key, state: Mapping[int, Value]) -> bool:
-    """Whether a row of that table would refer to nothing by this foreign key. A row of its own table that it
-    lacks is noted."""
+    """Whether a row of that table would refer to nothing by this foreign key, which is then what keeps it
+    back, whatever else does. A row of its own table that it lacks is noted."""
     points = one.lacked(work.store, lacking.t, key, state)
-    if points is not None and one.edge is not None and one.edge.parent is lacking.t:
+    if points is None:
+        return False
+    work.reasons[lacking.t.n, key] = one.reason(lacking.t, key, points)
+    if one.edge is not None and one.edge.parent is lacking.t:
         lacking.note(key, one.theirs, points)
-    return points is not None
+    return True
 
 
 class _Apart(Exception):

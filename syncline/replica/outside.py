@@ -54,6 +54,18 @@ class Outward:
         found = store.row(f"SELECT 1 FROM {quote(self.foreign.parent)} WHERE {match}", points)
         return points if found is None else None
 
+    def reason(self, t: Statements, key: Key, points: Sequence[Value]) -> Reason:
+        """Why a row waits that would refer by it to this, which is not there."""
+        if self.edge is not None:
+            return refers_to_nothing(self.edge, key, points)
+        named = f"foreign key of {t.table.name} to {self.foreign.parent}"
+        sentence = (
+            f"table {t.table.name}, key {list(key)!r}: the {named} of this file refuses what the"
+            f" centre has: {self.foreign.parent} takes no part here and has no row {list(points)!r};"
+            " see syncline doctor FILE"
+        )
+        return Reason(named, sentence)
+
 
 def outward(device: Device, t: Statements) -> list[Outward]:
     """The foreign keys of a table to tables that take no part and are in the file."""
@@ -86,16 +98,8 @@ def outward_orphans(device: Device) -> Orphans:
         for one in unsure(device, t):
             for row in _orphans(device.store, t, one):
                 key, points = row[: t.arity], row[t.arity :]
-                if one.edge is not None:
-                    found[t.n, key, one.edge.place, points] = refers_to_nothing(one.edge, key, points)
-                    continue
-                named = f"foreign key of {t.table.name} to {one.foreign.parent}"
-                sentence = (
-                    f"table {t.table.name}, key {list(key)!r}: the {named} of this file refuses what the"
-                    f" centre has: {one.foreign.parent} takes no part here and has no row {list(points)!r};"
-                    " see syncline doctor FILE"
-                )
-                found[t.n, key, one.foreign.parent, points] = Reason(named, sentence)
+                place = one.foreign.parent if one.edge is None else one.edge.place
+                found[t.n, key, place, points] = one.reason(t, key, points)
     return found
 
 
