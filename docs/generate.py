@@ -131,7 +131,8 @@ FOUND = {
     " writes to both of its tables.",
     "foreign_key_waits": "A foreign key of the centre is not made yet: its parent takes no part, or is not"
     " unique.",
-    "former_name": "`syncline.toml` names a table or column by a former name.",
+    "former_name": "`syncline.toml` names a table or column by a former name, or by one that"
+    " another column had before.",
     "forms_lossy": "Columns hold decimals as `real`, so that digits beyond the fifteenth are rounded in this"
     " file; or intervals as `microseconds` or `epoch`, where a day is 24 hours.",
     "grants_missing": "The hub's role lacks rights.",
@@ -196,7 +197,8 @@ FOUND = {
 
 FOUND_REMEDIES = {
     "foreign_key_waits": "What the sentence names: it waits for a table to take part, or for a unique index.",
-    "former_name": "Write the new name into `syncline.toml`.",
+    "former_name": "Write the new name into `syncline.toml`; name the renamed column, too, where"
+    " a new one has its name.",
     "grants_missing": "Run the statements that it names.",
     "key_null": "Give them a key.",
     "not_taking_part": "Nothing, if that is meant; else what the sentence names.",

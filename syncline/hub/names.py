@@ -63,6 +63,11 @@ class FormerNames:
             return name
         return present.get(known[name])
 
+    def _taken_from(self, table: TableSchema, name: str) -> str | None:
+        """The column that had a name before which another one has now; None if there is none."""
+        number = self.columns.get(table.number, {}).get(name, -1)
+        return next((c.name for c in table.columns if c.number == number and c.name != name), None)
+
     def keys(self, schema: Schema, chosen: Mapping[str, Table]) -> dict[str, Sequence[str]]:
         """The columns that are the key of a table by the configuration, by their present names."""
         found: dict[str, Sequence[str]] = {}
@@ -89,6 +94,12 @@ class FormerNames:
                     yield f"{name}.{column}: the column is gone; take it out of syncline.toml"
                 elif now != column:
                     yield f"{name}.{column}: it is called {now} now; {WRITE}"
+                elif (other := self._taken_from(table, column)) not in (None, *merge, *rules.key):
+                    yield (
+                        f"{name}.{column}: this means the column that is called {column} now; the one that"
+                        f" was called so before is {other}, and has no such rule any more; name it too if it is"
+                        " to have one"
+                    )
 
 
 def place_of(table: TableSchema) -> str:

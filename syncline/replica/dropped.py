@@ -121,7 +121,7 @@ def _forget_all(work: Work, t: Statements) -> None:
 
 def _reason_of(work: Work, t: Statements) -> Reason:
     """Why edits of a whole table are not taken."""
-    code, detail = TABLE_DROPPED, f"the centre has no table {t.table.name} any more, or it takes no part"
+    code, detail = TABLE_DROPPED, _gone(t)
     remedy = (
         "The rows stay in this file. If the table takes part again, retry the edit; else write what you need"
         " into another table, and discard it."
@@ -134,6 +134,13 @@ def _reason_of(work: Work, t: Statements) -> Reason:
             " again and discard the edit."
         )
     return Reason(code, detail, remedy)
+
+
+def _gone(t: Statements) -> str:
+    """What has become of a table: it may be there still, without a parent."""
+    parents = {key.parent for key in t.table.foreign_keys} - {t.table.name}
+    led = f", as when its parent ({', '.join(sorted(parents))}) takes none" if parents else ""
+    return f"the centre's table {t.table.name} takes no part any more: it was dropped or taken out{led}"
 
 
 def _column(t: Statements, columns: Sequence[int]) -> tuple[str, str]:

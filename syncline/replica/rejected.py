@@ -297,7 +297,7 @@ def _as_kept(device: Device, number: int, found: Found) -> Kept:
                 remedy=TABLE_CHANGED_REMEDY,
             )
         raise UsageError(
-            f"the centre has no table {edit['table']} any more",
+            f"the centre's table {edit['table']} takes no part any more",
             code="table_dropped",
             remedy="If the table takes part again, retry the edit; else put the row elsewhere if it is"
             " needed, and discard the edit.",

@@ -234,6 +234,25 @@ def test_a_name_that_another_table_has_now_means_that_one(centre: Centre) -> Non
         assert [len(t.columns) for t in server.schema.tables if t.name == "line"] == [2]
 
 
+def test_l12_a_policy_by_a_name_that_a_new_column_has_now_is_said_to_be_of_that(centre: Centre) -> None:
+    with centre.hub() as server:
+        server.init()
+        centre.run(
+            "ALTER TABLE customer RENAME COLUMN city TO town; ALTER TABLE customer ADD COLUMN city TEXT"
+        )
+        seen(server)
+        assert rules_of(server, "customer", "city") == "review"
+        assert rules_of(server, "customer", "town") != "review"
+        said = (
+            "customer.city: this means the column that is called city now; the one that was called so before"
+        )
+        assert any(note.startswith(said) and "town" in note for note in server.init().notes)
+        assert any(said in str(finding) for finding in server.examine())
+    named = {**RULES, "customer": Table(merge={"visits": "sum", "city": "review", "town": "lww"})}
+    with centre.hub(named) as server:
+        assert not any("this means" in note for note in server.init().notes)
+
+
 def test_a_key_goes_on_under_former_names(postgres_url: str, tmp_path: Path) -> None:
     centre = Centre(postgres_url, tmp_path)
     centre.run("CREATE TABLE reading (place text NOT NULL, day int NOT NULL, v int, UNIQUE (place, day))")

@@ -639,7 +639,7 @@ def test_an_edit_of_a_table_that_takes_part_no_longer_cannot_be_put_back_and_say
     bench.verdict(bench.put("owner", *OWNERS), rejected=[refusal(bench, "owner", 1)])
     del bench.device.tables[bench.schema.number_of("owner")]
     (edit,) = rejected(bench.device)
-    with pytest.raises(UsageError, match="the centre has no table owner any more") as caught:
+    with pytest.raises(UsageError, match="the centre's table owner takes no part any more") as caught:
         retry(bench.device, edit.id)
     assert caught.value.code == "table_dropped" and rejected(bench.device) == [edit]
 
