@@ -97,8 +97,8 @@ class FormerNames:
                 elif (other := self._taken_from(table, column)) not in (None, *merge, *rules.key):
                     yield (
                         f"{name}.{column}: this means the column that is called {column} now; the one that"
-                        f" was called so before is {other}, and has no such rule any more; name it too if it is"
-                        " to have one"
+                        f" was called so before is {other}, and has no such rule any more; name it"
+                        " too if it is to have one"
                     )
 
 
