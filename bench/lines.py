@@ -24,7 +24,8 @@ PARTS = {
     "catalogue": "before capture defaults examine findings foreign grants inturn layout layouts lines"
     " pieces planning prepare preparing recorded reflect reflection removal remove"
     " shape signature strays wider",
-    "log": "compact compacting log logtable ordered others marks page position prune retention",
+    "log": "compact compacting former log logtable ordered others marks page position"
+    " prune retention typedlog",
     "rows": "application apply bases bounds codec counters groups holders isolation loading order parents"
     " parking placed read reading respelling rows screen singly softly spelling stage staged statements steps"
     " typed types write writing",

@@ -6,17 +6,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import psycopg
 import pytest
 
 from syncline.databases.base import Ledger, softly, statements
 from syncline.databases.base.compacting import Compaction
-from syncline.databases.base.log import formers
-from syncline.databases.base.logtable import LogTable, since
+from syncline.databases.base.logtable import since
 from syncline.databases.base.ordered import Upto
+from syncline.databases.base.typedlog import TypedLogTable
 from syncline.databases.postgresql.dialect import PostgresDialect, PostgresLedgerSession
 from syncline.databases.postgresql.layout import Shape
 from syncline.databases.postgresql.session import Session
-from syncline.hub.contract import Former, Key, Position
+from syncline.hub.contract import Former
 from syncline.model.scope import UNBOUNDED
 from syncline.model.values import Value
 from syncline.testing.conforms.centre import World
@@ -36,7 +37,7 @@ LOG = (
     "CREATE TABLE one.state (floor bigint, floor_hlc bigint, lost bigint, compacted bigint)",
     "INSERT INTO one.state VALUES (0, 0, 0, 0)",
     "CREATE TABLE one.mark (seq bigint, mark bigint)",
-    "CREATE TABLE one.log (seq bigserial PRIMARY KEY, tbl bigint, op text, hlc bigint, origin text, old text,"
+    "CREATE TABLE one.log (seq bigserial PRIMARY KEY, tbl bigint, op text, hlc bigint, origin text, old json,"
     " nonce bigint NOT NULL DEFAULT 7, xid xid8 NOT NULL DEFAULT pg_current_xact_id(), k0 text, k1 text,"
     " mask bigint)",
 )
@@ -68,11 +69,15 @@ class OneLogSession(PostgresLedgerSession):
     dialect = OneLogDialect()
 
 
-class OneLog(LogTable[OneLogShape]):
-    """It keeps no old values."""
+class OneLog(TypedLogTable[OneLogShape]):
+    """It keeps old values as PostgreSQL's own logs do."""
 
-    def former(self, after: Position, table: int, keys: Sequence[Key]) -> dict[Key, Former]:
-        return formers(keys, (), ())
+    unreadable = psycopg.DataError
+
+    @property
+    def verbs(self) -> Session:
+        session: Any = self._session
+        return session
 
     def compaction(self, keys: Sequence[str], words: Sequence[str]) -> Compaction:
         raise AssertionError("nothing is compacted here")
@@ -148,6 +153,38 @@ def test_rivals_are_found_in_such_a_log_by_the_key_to_the_letter(world: World) -
             )
             rows = session.run(query, *shape.arrays([tuple(key)]))
             assert [(row[0], row[2], row[4]) for row in rows] == [(1, "U", "r1")], name
+
+
+def test_what_rows_were_like_is_told_by_such_a_log(world: World) -> None:
+    """Of the oldest entry; a value that the present type cannot read is not known."""
+    with opened(world) as (session, shapes, log):
+        for name, (_, key) in TABLES.items():
+            shape = shapes[world.number(name)]
+            (v,) = shape.table.values
+            shape.before = (v,)
+            staged(session, shape, [key], "U")
+            session.count(
+                f"UPDATE one.log SET old = json_build_object('{v}', 'before') WHERE tbl = {shape.n}"
+            )
+            staged(session, shape, [key], "D")
+            found = log.former(Upto(0), shape.n, [tuple(key)])
+            assert found == {tuple(key): Former(existed=True, values={v: "before"})}, name
+            assert log.former(log.now(), shape.n, [tuple(key)]) == {}
+    world.run("CREATE TABLE later (id bigint PRIMARY KEY, day date)")
+    world.renew(new=["later"])
+    with opened(world) as (session, shapes, log):
+        shape = shapes[world.number("later")]
+        (day,) = shape.table.values
+        shape.before = (day,)
+        for key, old in ((1, "2026-01-31"), (2, "no day")):
+            staged(session, shape, [[key]], "U")
+            session.count(
+                f"UPDATE one.log SET old = json_build_object('{day}', '{old}') WHERE tbl = {shape.n}"
+                f" AND k0 = '{key}'"
+            )
+        found = log.former(Upto(0), shape.n, [(1,), (2,)])
+        assert found[1,].values == {day: "2026-01-31"}
+        assert found[2,].values != {day: "no day"}
 
 
 def test_a_delete_that_became_an_update_takes_no_entry_of_another_table(world: World) -> None:

@@ -6,7 +6,7 @@
     rows        shape, typed, statements, codec, screen, spelling, respelling, bounds, reading, isolation
                 loading, staged, placed, bases, writing, holders, application, order, steps, parents
                 parking, softly, counters
-    log         log, ordered, logtable, compacting, others, page
+    log         log, ordered, logtable, typedlog, former, compacting, others, page
     connection  pool, instant, watch, transaction, patient
 
 Must not know any driver, nor an adapter. An adapter takes what fits its database: SQLite, whose columns have

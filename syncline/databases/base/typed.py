@@ -157,6 +157,11 @@ class TypedShape(BaseShape, Generic[C]):
         """An item of FROM likewise, of texts `k0`; and the one value to bind for it."""
 
     @abstractmethod
+    def old_value(self, number: int) -> tuple[str, str, str]:
+        """What an entry `l` keeps of a column: the condition that it does, its text, and its value in the
+        column's type. See `old_values`."""
+
+    @abstractmethod
     def computable(self, expression: str, text: str) -> str:
         """The condition that an expression over a text can be computed, without an error if it cannot."""
 

@@ -98,6 +98,10 @@ class Shape(TypedShape[Codec]):
         pairs = (f"'{n}', {row}.{self.value_names[n]}::text" for n in self.before)
         return f"json_build_object({', '.join(pairs)})"
 
+    def old_value(self, number: int) -> tuple[str, str, str]:
+        text = f"(l.old ->> '{number}')"
+        return f"(l.old -> '{number}') IS NOT NULL", text, f"{text}::{self.values[number].central}"
+
 
 class Layout(TypedLayout[Shape]):
     """All tracked tables, with what PostgreSQL says of them."""

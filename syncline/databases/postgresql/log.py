@@ -16,16 +16,15 @@ import psycopg
 
 from syncline.databases.base import Ledger
 from syncline.databases.base.codec import mend_floats
-from syncline.databases.base.log import BaseLog, formers, unsettled
+from syncline.databases.base.former import former_rows
+from syncline.databases.base.log import BaseLog, unsettled
 from syncline.databases.base.page import Page
-from syncline.databases.base.respelling import guarded
 from syncline.databases.postgresql.layout import Layout, Shape
 from syncline.databases.postgresql.position import Mark, Proof, Snapshot, SnapshotPosition, snapshot_position
 from syncline.databases.postgresql.prune import compact, ended, floor_and_compacted, newest, prune
 from syncline.databases.postgresql.session import Rows, Session
-from syncline.databases.postgresql.sql import array_of, literal, queries
-from syncline.hub.contract import Coverable, Floor, Former, Key, LogPage, Position, Removed, Standing, Told
-from syncline.model.masks import join_mask
+from syncline.databases.postgresql.sql import array_of, queries
+from syncline.hub.contract import Coverable, Floor, Former, Key, LogPage, Position, Removed, Standing
 
 LEAVE = (
     "INSERT INTO syncline.marks VALUES (pg_current_xact_id(), $1, pg_current_snapshot())"
@@ -149,19 +148,10 @@ class PostgresLog(BaseLog[SnapshotPosition, Instant]):
         return LogPage(page.touched(), end, target != now.seen, page.hlc)
 
     def former(self, after: Position, table: int, keys: Sequence[Key]) -> dict[Key, Former]:
-        """What rows were like at a position: the old values that the log has kept since. These are texts,
-        whatever the columns' types were then. One that the present type cannot read counts as not known."""
-        if not keys:
-            return {}
+        """What rows were like at a position: the old values that the log has kept since."""
         shape, seen = self._layout.shapes[table], self.own(after).seen
-        bound = [*shape.arrays(keys), _running(seen), str(seen.xmax)]
-        rows = guarded(self._session, psycopg.DataError, lambda ask: _former(shape, guarded=ask), *bound)
-        first, found = 3 + len(shape.words), []
-        mend_floats(rows, [first + i for i, n in enumerate(shape.before) if shape.values[n].is_float])
-        for number, op, is_kept, *rest in rows:
-            old = dict(zip(shape.before, rest[first - 3 :], strict=True)) if is_kept else None
-            found.append((number, Told(op, join_mask(rest[: first - 3]), old)))
-        return formers(keys, found, shape.before)
+        bound = _running(seen), str(seen.xmax)
+        return former_rows(self._session, psycopg.DataError, shape, keys, _unseen(shape), *bound)
 
     def floor(self) -> Floor:
         xid, hlc = self._session.run(queries("retention.sql")["floor"])[0]
@@ -284,33 +274,13 @@ def _statement(shape: Shape) -> str:
     )
 
 
-def _former(shape: Shape, *, guarded: bool) -> str:
-    """The number of the key, operation, whether all old values are there, the mask's words, the values. By
-    seq: that is the order of the changes of one row, whatever the numbers of the transactions."""
-    return shape.statement(("former", guarded), lambda: _built(shape, guarded=guarded))
-
-
-def _built(shape: Shape, *, guarded: bool) -> str:
-    tests, values = [], []
-    for number in shape.before:
-        codec, text = shape.values[number], f"(l.old ->> '{number}')"
-        test = f"(l.old -> '{number}') IS NOT NULL"
-        value = codec.read(f"{text}::{codec.central}")
-        if guarded:
-            test += f" AND syncline.castable({text}, {literal(f'$1::{codec.central}')})"
-            value = f"CASE WHEN {test} THEN {value} END"
-        tests.append(test)
-        values.append(value)
-    chosen = ["s.n", "l.op::text", " AND ".join(tests) or "false", *(f"l.{word}" for word in shape.words)]
-    raw = ", ".join(["seq", "op", "old", *shape.words, *shape.log_keys])
+def _unseen(shape: Shape) -> str:
+    """Entries that a position has not seen; its running transactions and its xmax are bound after a key."""
+    raw = ", ".join(["seq", "op::text", "old", *shape.words, *shape.log_keys])
     running, since = f"${shape.arity + 1}::xid8[]", f"${shape.arity + 2}::xid8"
-    entries = (
+    return (
         f"SELECT {raw} FROM {shape.log} WHERE xid = ANY ({running})"
         f" UNION ALL SELECT {raw} FROM {shape.log} WHERE xid >= {since}"
-    )
-    return (
-        f"SELECT {', '.join(chosen + values)} FROM ({entries}) AS l JOIN {shape.given}"
-        f" ON {shape.matches('l')} ORDER BY l.seq"
     )
 
 
