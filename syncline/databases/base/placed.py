@@ -19,8 +19,8 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from syncline.databases.base.loading import LoadedRows
 from syncline.databases.base.respelling import differing, guarded, misspelled
-from syncline.databases.base.statements import over
-from syncline.databases.base.typed import T, TypedRows
+from syncline.databases.base.statements import SOURCE, over
+from syncline.databases.base.typed import T, TypedRows, TypedShape
 from syncline.databases.base.writing import LockingWriter
 from syncline.hub.contract import Stage
 from syncline.model.values import Value
@@ -208,6 +208,33 @@ class PlacingWriter(LockingWriter[Q], Generic[Q]):
     """The contract's `Rows`, as far as it is about such rows."""
 
     @abstractmethod
+    def for_update(self, *, deletes: bool) -> str:
+        """The end of a query that locks the rows `t`; those that are to be deleted also against new children.
+        If `tries` says that nothing is waited for, rows that others hold are left out."""
+
+    def reach(self, shape: TypedShape[Any]) -> None:
+        """Find out now whether the table, of which rows will be written, is held; nothing, unless it would be
+        waited for otherwise."""
+
+    def renumbered(self, piece: str, number: int) -> str:
+        """A statement over one stage, whose parameter is the `number`th of the whole: as it is, where the
+        places of values have no numbers."""
+        return piece
+
+    def lock_rows(self, loaded: Sequence[Q]) -> list[tuple[int, int]]:
+        for item in loaded:
+            item.place(self._verbs)
+        shape, pieces, parameters = loaded[0].shape, [], []
+        if not self.tries.waits:
+            self.reach(shape)
+        for number, item in enumerate(loaded):
+            piece, parameter = item.over(_keys(shape, number))
+            pieces.append(self.renumbered(piece, number + 1))
+            parameters.append(parameter)
+        end = self.for_update(deletes=any(item.stage.form == "delete" for item in loaded))
+        return [(i, n) for i, n in self._verbs.run(_locking(shape, pieces, end), *parameters)]
+
+    @abstractmethod
     def handle(self, stage: Stage) -> Q:
         """What a stage will be loaded as."""
 
@@ -232,3 +259,23 @@ class PlacingWriter(LockingWriter[Q], Generic[Q]):
         name = ("differing", *columns, -1, *sorted(read))
         template = shape.statement(name, lambda: differing(shape, columns, read))
         return [n for (n,) in self._verbs.run(*loaded.over(template))]
+
+
+def _keys(shape: TypedShape[Any], number: int) -> str:
+    """The keys of the rows of one stage: a uuid is text in a small stage, but not in a large one."""
+    keys = ", ".join(
+        f"({codec.write(f's.k{place}')}) AS k{place}" if codec.kind == "uuid" else f"s.k{place}"
+        for place, codec in enumerate(shape.keys)
+    )
+    return f"SELECT {number} AS i, s.n, {keys} FROM {SOURCE}"
+
+
+def _locking(shape: TypedShape[Any], pieces: Sequence[str], end: str) -> str:
+    """Lock the rows of all stages that exist, in key order: which stage, and their numbers in it.
+
+    One order for every push is what keeps pushes from deadlocking each other."""
+    order = ", ".join(f"t.{name}" for name in shape.key_names)
+    return (
+        f"SELECT s.i, s.n FROM ({' UNION ALL '.join(pieces)}) AS s JOIN {shape.name} AS t"
+        f" ON {shape.matches()} ORDER BY {order}{end}"
+    )

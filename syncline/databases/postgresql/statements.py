@@ -43,26 +43,6 @@ def staged_name(index: int, arity: int) -> str:
     return f"k{index}" if index < arity else f"c{index - arity}"
 
 
-def numbered(shape: Shape, number: int) -> str:
-    """The keys of one stage's rows, for `lock`: a uuid is text in a small stage, but not in a large one."""
-    keys = ", ".join(
-        f"({codec.write(f's.k{position}')}) AS k{position}" if codec.kind == "uuid" else f"s.k{position}"
-        for position, codec in enumerate(shape.keys)
-    )
-    return f"SELECT {number} AS i, s.n, {keys} FROM {SOURCE}"
-
-
-def lock(shape: Shape, pieces: Sequence[str], strength: str) -> str:
-    """Lock the rows of all stages that exist, in key order: which stage, and their numbers in it.
-
-    One order for every push is what keeps pushes from deadlocking each other."""
-    order = ", ".join(f"t.{name}" for name in shape.key_names)
-    return (
-        f"SELECT s.i, s.n FROM ({' UNION ALL '.join(pieces)}) AS s JOIN {shape.name} AS t"
-        f" ON {shape.matches()} ORDER BY {order} FOR {strength.format('OF t')}"
-    )
-
-
 def rivals(shape: Shape, *, triggers: bool) -> str:
     """Entries by others since some snapshot: $2 our origin, $3 its xmax, $4 what ran in it. They are read
     before the rows: usually there are none, and the rows need not be looked at. With `triggers`, those count

@@ -15,6 +15,7 @@ from psycopg.errors import LockNotAvailable
 
 from syncline.databases.base.bases import Bases
 from syncline.databases.base.placed import PlacingWriter
+from syncline.databases.base.shape import BaseShape
 from syncline.databases.base.staged import Tries
 from syncline.databases.postgresql import statements as sql
 from syncline.databases.postgresql.apply import Application
@@ -94,22 +95,14 @@ class RowWriter(RowReader, PlacingWriter[Loaded]):
     def drop(self, loaded: Sequence[Loaded]) -> None:
         drop(self._session, [item.table for item in loaded if item.table])
 
-    def lock_rows(self, loaded: Sequence[Loaded]) -> list[tuple[int, int]]:
-        """What is to be deleted is also held against new children. A table that would be waited for later is
-        found now."""
-        for item in loaded:
-            item.place(self._session)
-        if not self.tries.waits:
-            self._session.script(f"LOCK TABLE {loaded[0].shape.name} IN ROW EXCLUSIVE MODE")
-        shape, pieces, parameters = loaded[0].shape, [], []
-        for number, item in enumerate(loaded):
-            piece, parameter = item.over(sql.numbered(shape, number))
-            pieces.append(piece.replace("$1", f"${number + 1}"))
-            parameters.append(parameter)
-        deletes = any(item.stage.form == "delete" for item in loaded)
-        strength = "UPDATE {}" if deletes else "NO KEY UPDATE {}"
-        strength += "" if self.tries.waits else " SKIP LOCKED"
-        return [(i, n) for i, n in self._session.run(sql.lock(shape, pieces, strength), *parameters)]
+    def for_update(self, *, deletes: bool) -> str:
+        return f" FOR {'' if deletes else 'NO KEY '}UPDATE OF t{'' if self.tries.waits else ' SKIP LOCKED'}"
+
+    def reach(self, shape: BaseShape) -> None:
+        self._session.script(f"LOCK TABLE {shape.name} IN ROW EXCLUSIVE MODE")
+
+    def renumbered(self, piece: str, number: int) -> str:
+        return piece.replace("$1", f"${number}")
 
     def rivals_of(self, loaded: Loaded, bases: Bases, *, again: bool) -> list[Rival]:
         """SQL narrows it down by what the oldest base has not seen. Unless it is asked `again`, triggers that
