@@ -22,6 +22,7 @@ from syncline.merge.policies import COLUMN_POLICIES, FUNCTION, ColumnFunction, d
 from syncline.merge.rules import Table
 from syncline.model.forms import Choice, chosen
 from syncline.model.schema import Schema, TableSchema
+from syncline.model.values import Value
 
 SETTING = "rules"
 CHANGED = "its rules are others from now on; every server of the hub takes them over"
@@ -66,7 +67,7 @@ class Rules:
         plain = plain_of(text)
         tables = plain["tables"]
         return cls(
-            tables if tables is None else {name: _filled(said) for name, said in tables.items()},
+            tables if tables is None else {name: _filled(_named(said)) for name, said in tables.items()},
             plain["forms"],
         )
 
@@ -113,6 +114,8 @@ def _plain(table: Table) -> dict[str, Any]:
 
 
 def _called(function: ColumnFunction) -> str:
+    if isinstance(function, _NameAlone):
+        return function.name
     return f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', '')}"
 
 
@@ -172,6 +175,27 @@ def _taken(name: str, plain: dict[str, Any], own: Table) -> Table:
                 )
         merge = {c: said if isinstance(said, str) else functions[c] for c, said in merge.items()}
     return _filled({**plain, "merge": merge})
+
+
+@dataclass(frozen=True, slots=True)
+class _NameAlone:
+    """A function of which its name alone is kept: it is compared, and called by nobody."""
+
+    name: str
+
+    def __call__(self, base: Value, ours: Value, theirs: Value) -> Value:
+        raise TypeError(f"of {self.name} the name alone is kept")
+
+
+def _named(said: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The kept rules of a table, with something to stand for each function."""
+    if isinstance(said["merge"], str):
+        return said
+    merge = {
+        name: how if isinstance(how, str) else _NameAlone(how[FUNCTION])
+        for name, how in said["merge"].items()
+    }
+    return {**said, "merge": merge}
 
 
 def _filled(plain: Mapping[str, Any]) -> Table:

@@ -87,7 +87,7 @@ CLOCK = _sized((LAST_MOMENT << COUNTER_BITS) + (1 << COUNTER_BITS) - 1)
 
 RULES: Mapping[tuple[str, str], Read] = {
     ("state", "clock"): CLOCK,
-    ("state", "before"): lambda text: _json(dict[int, list[int]])(text) if text else None,
+    ("state", "kept_old"): lambda text: _json(dict[int, list[int]])(text) if text else None,
     ("state", "pruned"): MOMENT,
     ("state", "floor"): COUNT,
     ("state", "floor_hlc"): CLOCK,

@@ -11,6 +11,7 @@ import pytest
 import syncline
 from syncline.cli import output, run
 from syncline.errors import ConfigurationError, RulesDiffer
+from syncline.hub.ruled import CHANGED
 from tests.support.application import sql
 from tests.support.either import centre_with
 from tests.support.either import run as run_at
@@ -215,3 +216,17 @@ def test_l12_a_server_does_not_start_with_rules_that_init_refuses(
         with pytest.raises(ConfigurationError) as caught:
             hub.check()
         assert caught.value.detail == refused.value.detail
+
+
+def test_a_hub_with_a_function_can_be_prepared_again_and_given_other_rules(url: str) -> None:
+    run_at(url, "CREATE TABLE stock (id integer PRIMARY KEY, note text, qty integer)")
+    with syncline.Hub(url, {"stock": syncline.Table(merge={"note": longest})}) as hub:
+        hub.init()
+        assert hub.init(dry_run=True).statements == []
+        hub.init()
+        assert [one.code for one in hub.examine() if one.level == "trouble"] == []
+    with syncline.Hub(url, {"stock": syncline.Table(merge={"note": shortest})}) as hub:
+        assert any(CHANGED in note for note in hub.init().notes)
+    with syncline.Hub(url, {"stock": syncline.Table(merge={"note": "review"})}) as hub:
+        assert any(CHANGED in note for note in hub.init().notes)
+        assert not any(CHANGED in note for note in hub.init().notes)

@@ -60,6 +60,9 @@ TOLD = "told"
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
+FAR = 2**53
+"""No number of pushes or of edits gets so high."""
+
 
 class Ledger:
     """The ledger within one open transaction. Where that only reads, what writes or locks is not called."""
@@ -458,8 +461,8 @@ def _client(row: Sequence[Any]) -> Client:
         own,
         asked,
     ) = rest
-    if min(int(push), int(pending)) < 0:
-        raise ValueError("a number of pushes or of edits below 0")
+    if not (0 <= int(push) < FAR and 0 <= int(pending) < FAR):
+        raise ValueError("a number of pushes or of edits below 0, or beyond all that can be")
     return Client(
         replica=replica,
         number=int(push),
