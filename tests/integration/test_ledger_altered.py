@@ -26,6 +26,8 @@ ALTERED = [
     "UPDATE _sync_hub_conflicts SET data = 'garbage'",
     "UPDATE _sync_hub_clients SET last_pull = '{}'",
     "UPDATE _sync_hub_clients SET push = 'many'",
+    "UPDATE _sync_hub_clients SET push = 9223372036854775807",
+    "UPDATE _sync_hub SET kept_old = 'null'",
     "UPDATE _sync_hub_versions SET body = 'x'",
 ]
 
