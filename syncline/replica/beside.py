@@ -7,15 +7,18 @@ with the row; where somebody else's row has its key by then, that one does not g
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from syncline.errors import StoreConstraint
+from syncline.merge.policies import KEY_TAKEN, PARENT_REJECTED
 from syncline.model.naming import folded
 from syncline.model.order import is_sound
 from syncline.model.values import Value
+from syncline.replica.above import above_of
 from syncline.replica.device import Device
+from syncline.replica.overlay import Key
 from syncline.replica.statements import Statements
-from syncline.replica.store import Store
+from syncline.replica.store import Store, unpack
 from syncline.sqlitekit.sql import quote
 
 
@@ -54,6 +57,35 @@ class Beside:
             except StoreConstraint:
                 if not self._store.in_transaction:  # a trigger of the application has undone all of it
                     raise
+
+
+def empty_taken(device: Device, since: int, among: Collection[int] | None = None) -> None:
+    """New rows that were rejected, with ids above `since`, as another's has their key, or as they are below
+    such a one, leave what the centre may have under that key nothing in these columns: it is kept with them.
+    `among`: the numbers of the tables that matter; None: all. Inside a transaction that captures nothing."""
+    known: dict[int, Beside] = {}
+    for n, key in _taken(device, since):
+        if n in device.tables and (among is None or n in among):
+            beside = known.setdefault(n, Beside(device.store, device.tables[n]))
+            if beside.values(key):
+                beside.empty(key)
+
+
+def _taken(device: Device, since: int) -> list[tuple[int, Key]]:
+    sql = (
+        "SELECT n, key, code, parent FROM _sync_rejected WHERE id > ? AND op IN ('I', 'R') AND code IN (?, ?)"
+    )
+    found: list[tuple[int, Key]] = []
+    below: dict[tuple[int, Key], list[tuple[int, Key]]] = {}
+    for n, packed, code, parent in device.store.rows(sql, (since, KEY_TAKEN, PARENT_REJECTED)):
+        place, above = (n, tuple(unpack(packed))), above_of(device, parent)
+        if code == KEY_TAKEN:
+            found.append(place)
+        elif above is not None:
+            below.setdefault((above.n, above.key), []).append(place)
+    for place in found:  # which grows meanwhile
+        found += below.pop(place, ())
+    return found
 
 
 def retired_names(device: Device, n: int, own: Mapping[str, Value]) -> dict[str, int]:

@@ -15,11 +15,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from syncline.errors import StoreBusy
-from syncline.merge.policies import KEY_TAKEN
 from syncline.model.evolution import TableChange
 from syncline.model.schema import Schema, to_plain
 from syncline.model.values import Value
-from syncline.protocol.messages import Verdict
 from syncline.replica import capture, join
 from syncline.replica.affinity import neutral
 from syncline.replica.apply import (
@@ -38,12 +36,11 @@ from syncline.replica.apply import (
     take_overrides,
     take_pages,
 )
-from syncline.replica.beside import Beside
+from syncline.replica.beside import empty_taken
 from syncline.replica.ddl import constant
 from syncline.replica.defining import make_column, make_table
 from syncline.replica.device import Device
 from syncline.replica.dropped import drop_edits, drop_edits_of, drop_unseen
-from syncline.replica.edge import inward_key
 from syncline.replica.filling import clear_filling, filling
 from syncline.replica.forms import written_forms
 from syncline.replica.indexes import columns_of
@@ -58,6 +55,7 @@ from syncline.replica.plan import Plan, lost_columns, plan
 from syncline.replica.postponed import postpone
 from syncline.replica.redefine import redefine, retype
 from syncline.replica.referring import refer
+from syncline.replica.rejected import newest_before_recovery
 from syncline.replica.rejoined import rejoin
 from syncline.replica.returned import refuse_returned
 from syncline.replica.statements import Statements
@@ -158,8 +156,9 @@ class _Steps:
         device.reload()
         for n in self.created:
             rejoin(device, device.tracked[n], compared=False)
-        if answer.verdict is not None:
-            _empty_retired(work, made, answer.verdict)
+        before = newest_before_recovery(work.store) if answer.verdict is None else work.rejected_before
+        if before is not None:  # it was rejected while what is gone was the hub's
+            empty_taken(device, before, {one.after.number for one in made.changes if one.gone})
         _drop_held(work, made)
         work.overlay.forget()
 
@@ -256,19 +255,6 @@ def _drop(work: Work, made: Plan) -> Retired:
             columns[t.n] = (*columns.get(t.n, ()), *_retired_columns(work, t, still))
     changed = {n: why for n, why in {**device.retired.changed, **device.changed}.items() if n in tables}
     return without_lost(work.store, device, made, Retired(tables, columns, changed))
-
-
-def _empty_retired(work: Work, made: Plan, verdict: Verdict) -> None:
-    """A new row that was rejected, since another's has its key, leaves that one nothing in columns that the
-    centre has dropped: the verdict was settled while they were the hub's."""
-    gone = {change.after.number for change in made.changes if change.gone} & work.device.tables.keys()
-    sql = "SELECT 1 FROM _sync_rejected WHERE n = ? AND key = ? AND push IS ? AND op IN ('I', 'R')"
-    for n in gone:
-        t = work.device.tables[n]
-        taken = [one for one in verdict.rejected if one.table == n and one.code == KEY_TAKEN]
-        for key in (inward_key(t, one.key) for one in taken):
-            if work.store.row(sql, (n, pack(list(key)), verdict.number)) is not None:
-                Beside(work.store, t).empty(key)
 
 
 def _free_parents(work: Work, t: Statements) -> None:

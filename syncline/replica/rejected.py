@@ -306,7 +306,7 @@ def _as_kept(device: Device, number: int, found: Found) -> Kept:
         t=t,
         key=tuple(unpack(found.key)),
         op=found.op,
-        edit=_present(t, found.op, edit) | {"own": _own(device, found.n, edit)},
+        edit=_present(t, found.op, edit) | {"own": _own(device, t, edit)},
         code=found.code,
         push=found.push,
         parent=above_of(device, found.parent),
@@ -314,8 +314,12 @@ def _as_kept(device: Device, number: int, found: Found) -> Kept:
     )
 
 
-def _own(device: Device, n: int, edit: dict[str, Any]) -> dict[str, Value]:
-    return named_now(device, n, edit.get("own", {}), edit.get("retired", {}))
+def _own(device: Device, t: Statements, edit: dict[str, Any]) -> dict[str, Value]:
+    """What a new row has in columns that the hub has not; among them those that it had when it was made."""
+    pairs = zip(edit["columns"], edit["values"], strict=False)
+    values = {i: value for i, value in pairs if i not in t.table.values and value is not None}
+    dropped = {name: values[i] for i in values if (name := device.retired.name(t.n, i)) is not None}
+    return dropped | named_now(device, t.n, edit.get("own", {}), edit.get("retired", {}))
 
 
 def wait(device: Device, refused: Sequence[RejectedEdit]) -> None:

@@ -15,7 +15,7 @@ from syncline.model.values import Value
 from syncline.protocol.body import chained, each_stamp, open_push
 from syncline.protocol.body import sealed as sealed_chain
 from syncline.protocol.messages import Group, Rejection, Verdict
-from syncline.replica.beside import Beside
+from syncline.replica.beside import Beside, empty_taken
 from syncline.replica.conflicts import keep_conflicts
 from syncline.replica.device import Device
 from syncline.replica.displaced import keep_uncovered
@@ -29,7 +29,7 @@ from syncline.replica.offer import offered_marks
 from syncline.replica.overlay import Key, Pending, kind_of
 from syncline.replica.refusal import refuse_children, refuse_deletes, refuse_later, refuse_taken
 from syncline.replica.refused import as_here, reason_of
-from syncline.replica.rejected import HELD, Made, keep_rejected
+from syncline.replica.rejected import HELD, Made, keep_rejected, newest_rejected
 from syncline.replica.retried import forget_retried, told_by
 from syncline.replica.rows import write_row
 from syncline.replica.sent import Marked, keep_sent
@@ -70,6 +70,7 @@ def settle(work: Work, verdict: Verdict, read: Callable[[], Sequence[Group]]) ->
     hidden = _hidden(work, cuts)
     overrides = read() if hidden or verdict.rejected else ()
     answered = {(g.table, tuple(row[: work.device.arity(g.table)])) for g in overrides for row in g.rows}
+    work.rejected_before = newest_rejected(work.store)
     rejected = _keep_rejected(work, verdict, cuts, answered)
     keep_conflicts(work.store, verdict.conflicts)
     flying = in_flight(work.store)
@@ -90,6 +91,7 @@ def settle(work: Work, verdict: Verdict, read: Callable[[], Sequence[Group]]) ->
     forget_retried(work.store, each_stamp(kept.stamps))
     work.overlay.forget()
     _refuse_later(work, verdict, refuse_later if cuts else refuse_children)
+    empty_taken(work.device, work.rejected_before)
     if hidden:
         _uncover(work, hidden, overrides)
 
@@ -230,8 +232,6 @@ def _keep_rejected(
                     stamps = provenance(work.device).stamps
                 own = {} if beside is None or op not in "IR" else beside.values(key)
                 kept = keep_rejected(work.device, n, key, op, edit, reason, Made(number, stamps, part, own))
-                if own and beside is not None and rejection.code == KEY_TAKEN:
-                    beside.empty(key)
                 if op in "IR" and rejection.code in (KEY_TAKEN, PARENT_REJECTED):
                     inserts[key] = kept
                 found.update(() if part is not None else each_stamp(stamps))

@@ -66,6 +66,8 @@ class Work:
     triggers: Sequence[Trigger] = ()
     unread: list[Group] = field(default_factory=list)
     """Rows of refused edits that the hub could not read, as they were before these."""
+    rejected_before: int | None = None
+    """The newest rejected edit from before those that this transaction may have to look at again."""
     unshown: list[tuple[Statements, Key]] = field(default_factory=list)
     """Hidden rows that the hub has again, and that found no place when that was learned."""
     gathered: dict[tuple[int, tuple[int, ...]], Gathering] = field(default_factory=dict)

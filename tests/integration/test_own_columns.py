@@ -13,6 +13,7 @@ from syncline.errors import UsageError
 from tests.support.application import sql
 from tests.support.either import centre_with
 from tests.support.either import run as run_at
+from tests.support.restored import put_back
 
 
 def cloned(hub: syncline.Hub, *files: Path) -> None:
@@ -102,6 +103,93 @@ def test_l2_an_own_column_comes_back_with_a_rejected_row_also_where_it_is_the_hu
         if becomes:
             cloned(hub, tmp_path / "y.db")
             assert sql(tmp_path / "y.db", "SELECT car FROM trip WHERE id = 'a'") == [("VW",)]
+
+
+LINKS = (
+    "CREATE TABLE p (id INT PRIMARY KEY, a VARCHAR(20), b VARCHAR(20))",
+    "CREATE TABLE l (p INT NOT NULL REFERENCES p (id), q INT NOT NULL, a VARCHAR(20), b VARCHAR(20),"
+    " PRIMARY KEY (p, q))",
+)
+
+
+def copied(file: Path, to: Path) -> Path:
+    sql(file, f"VACUUM INTO '{to}'")
+    return to
+
+
+@pytest.mark.parametrize("before", ["nothing", "copied", "restored"])
+def test_l2_an_own_column_of_a_row_below_one_whose_key_is_taken_leaves_the_others_row(
+    tmp_path: Path, before: str
+) -> None:
+    central, x = tmp_path / "central.db", tmp_path / "x.db"
+    sql(central, *(one.replace(" INT PRIMARY", " INTEGER PRIMARY") for one in LINKS))
+    hub = syncline.Hub(f"sqlite:///{central}")
+    hub.init()
+    cloned(hub, x)
+    sql(x, "ALTER TABLE l ADD COLUMN own TEXT")
+    with syncline.connect(x, hub=hub) as replica:
+        replica.sync()
+    other = copied(x, tmp_path / "y.db")
+    sql(x, "INSERT INTO p VALUES (77, 'x', '')")
+    if before == "restored":
+        copied(central, tmp_path / "backup.db")
+    if before != "nothing":
+        with syncline.connect(x, hub=hub) as replica:
+            replica.sync()
+    if before == "restored":
+        hub.close()
+        put_back(tmp_path / "backup.db", central)
+        hub = syncline.Hub(f"sqlite:///{central}")
+        hub.look()
+    file = other if before == "copied" else x
+    sql(file, "INSERT INTO p VALUES (2, 'mine', '')", "INSERT INTO l VALUES (2, 2, 'mine', '', 'MY OWN')")
+    sql(central, "INSERT INTO p VALUES (2, 'theirs', '')", "INSERT INTO l VALUES (2, 2, 'theirs', '')")
+    with hub, syncline.connect(file, hub=hub) as replica:
+        report = replica.sync()
+        assert bool(report.recovered) is (before != "nothing")
+        edits = {edit.table: edit for edit in replica.rejected()}
+        assert (edits["p"].code, edits["l"].code) == ("key_taken", "parent_rejected")
+        assert edits["l"].own == {"own": "MY OWN"}
+        assert sql(file, "SELECT a, own FROM l") == [("theirs", None)]
+        replica.retry(edits["p"].id, new_key=True)
+        replica.sync()
+        assert sql(file, "SELECT a, own FROM l ORDER BY p") == [("theirs", None), ("mine", "MY OWN")]
+        assert not replica.rejected() and replica.verify().equal
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_l2_a_column_that_is_dropped_as_a_key_is_found_taken_leaves_the_others_row(
+    request: pytest.FixtureRequest, tmp_path: Path, kind: str
+) -> None:
+    links = (one.replace(" INT PRIMARY", " INTEGER PRIMARY") for one in LINKS)
+    url, x = centre_with(request, kind, tmp_path, *links), tmp_path / "x.db"
+    with syncline.Hub(url) as hub:
+        hub.init()
+        cloned(hub, x)
+        sql(x, "INSERT INTO p VALUES (2, 'MINE', 'mine')", "INSERT INTO l VALUES (2, 2, 'MINE', 'mine')")
+        if kind == "sqlite":
+            central = tmp_path / "central.db"
+            for (name,) in sql(central, "SELECT name FROM sqlite_master WHERE type = 'trigger'"):
+                sql(central, f"DROP TRIGGER {name}")
+        run_at(url, "ALTER TABLE p DROP COLUMN a", "ALTER TABLE l DROP COLUMN a")
+        hub.init()
+        run_at(url, "INSERT INTO p VALUES (2, 'other')", "INSERT INTO l VALUES (2, 2, 'other')")
+        with syncline.connect(x, hub=hub) as replica:
+            assert bool(replica.sync().recovered) is (kind == "sqlite")
+            assert {edit.values["a"] for edit in replica.rejected()} == {"MINE"}
+            assert sql(x, "SELECT * FROM p") == [(2, None, "other")]
+            assert sql(x, "SELECT * FROM l") == [(2, 2, None, "other")]
+            (taken,) = (edit.id for edit in replica.rejected() if edit.code == "key_taken")
+            replica.retry(taken, new_key=True)
+            replica.sync()
+            assert sql(x, "SELECT * FROM p") == [(2, None, "other"), (3, "MINE", "mine")]
+            assert sql(x, "SELECT * FROM l") == [(2, 2, None, "other"), (3, 2, "MINE", "mine")]
+            assert {(one.table, one.code) for one in replica.rejected()} == {
+                ("p", "column_dropped"),
+                ("l", "column_dropped"),
+            }
+        cloned(hub, tmp_path / "y.db")
+        assert sql(tmp_path / "y.db", "SELECT * FROM p ORDER BY id") == [(2, "other"), (3, "mine")]
 
 
 DEMANDED = {
