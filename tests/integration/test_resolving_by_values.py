@@ -87,7 +87,9 @@ def test_l8_a_value_of_python_is_spelled_as_the_column_says(
 
 
 @pytest.mark.parametrize(
-    "value", [object(), 1 << 63, 1j, {"a": 1}, "\ud800", timedelta(1), {1, 2}, b"x".hex, Decimal], ids=repr
+    "value",
+    [object(), 1 << 63, 1j, {"a": 1}, "\ud800", timedelta(1), {1, 2}, b"x".hex, Decimal],
+    ids=lambda value: type(value).__name__,
 )
 def test_l12_what_is_no_value_is_refused_by_name(
     request: pytest.FixtureRequest, tmp_path: Path, value: Any
