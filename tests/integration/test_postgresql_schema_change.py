@@ -148,6 +148,7 @@ def test_l2_dropped_and_renamed_ones_wait_for_the_application(world: World) -> N
         "columns": {"person": {"mail": "email", "rank_2": "rank"}},
         "dropped": {"person": ["rank"]},
         "indexes": [],
+        "foreign_keys": [],
     }
     a.execute("UPDATE human SET rank = 5 WHERE email = 'b@x'")
     one.sync(), two.sync()
