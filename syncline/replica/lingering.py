@@ -12,7 +12,7 @@ from syncline.merge.policies import KEY_TAKEN, PARENT_REJECTED
 from syncline.replica.above import Above, above_of
 from syncline.replica.device import Device
 from syncline.replica.overlay import Key
-from syncline.replica.refusal import depends_on, refuse_deletes, refuse_later, refuse_taken
+from syncline.replica.refusal import depends_on, refuse_hanging, refuse_later, refuse_taken
 from syncline.replica.rejected import newest_before_recovery
 from syncline.replica.store import unpack
 from syncline.replica.work import Work
@@ -23,6 +23,7 @@ Place = tuple[int, Key]
 
 def refuse_lingering(work: Work) -> None:
     """Refuse what is pending of such rows and of what points at them."""
+    work.shown_since = newest_before_recovery(work.store)
     tables, found = work.device.tables, dict[int, dict[Key, Above | None]]()
     for (n, key), above in lingering(work.device).items():
         found.setdefault(n, {})[key] = above
@@ -34,7 +35,7 @@ def refuse_lingering(work: Work) -> None:
         with work.store.undecoded():  # nobody has looked yet whether all that was made since is text
             refuse_later(work, t, list(keys))
             refuse_taken(work, t, [key for key, above in keys.items() if above is None])
-            refuse_deletes(work, t, {key: depends_on(tables[a.n], a.key) for key, a in hanging.items()})
+            refuse_hanging(work, t, {key: depends_on(tables[a.n], a.key) for key, a in hanging.items()})
 
 
 def lingering(device: Device) -> dict[Place, Above | None]:

@@ -30,7 +30,7 @@ from syncline.replica.overlay import Key, Overlay
 from syncline.replica.pending import settle
 from syncline.replica.refusal import are_sound, children, depends_on
 from syncline.replica.refused import as_here, reason_of
-from syncline.replica.rejected import Made, Reason, keep_rejected
+from syncline.replica.rejected import Made, Reason, keep_rejected, newest_before_recovery
 from syncline.replica.retried import Again, forget_retried, retried_of, told_by
 from syncline.replica.sent import (
     Part,
@@ -52,6 +52,7 @@ from syncline.replica.shown import look_at_hidden
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, unpack
 from syncline.replica.taken import note_taken
+from syncline.replica.together import Edit, joined, keep_with_row
 from syncline.replica.whose import Place, whose
 
 UNTOLD = Reason(
@@ -317,7 +318,8 @@ def _keep_edit(
         values = [as_sent(t, *one) for one in zip(columns, values, base, strict=True)]
     edit = columns, values, base
     stamps = told_by(store, [entry.stamp for entry in mine])
-    keep_rejected(device, t.n, key, op, edit, reason, Made(None, stamps, COLUMNS if only else None))
+    why = reason, Made(None, stamps, COLUMNS if only else None)
+    keep_with_row(device, (t.n, key), op, edit, why, newest_before_recovery(store))
     return True
 
 
@@ -442,14 +444,16 @@ def changes(device: Device, part: Part) -> Iterator[Change]:
         here = inward_rows(device.tables.get(group.table), group.columns, group.rows)
         for sent, row in zip(group.rows, here, strict=True):
             if (group.table, tuple(sent[:arity])) not in refused and group.op != "-":
-                op: PushOp = "I" if group.op == "R" else group.op
-                yield group.table, sent[:arity], op, group.columns, row
+                yield group.table, sent[:arity], group.op, group.columns, row
 
 
 def keep_change(device: Device, change: Change, reason: Reason, made: Made) -> None:
     n, _, op, columns, row = change
-    arity = device.arity(n)
-    keep_rejected(device, n, tuple(row[:arity]), op, (columns, row[arity:], []), reason, made)
+    arity, since = device.arity(n), newest_before_recovery(device.store)
+    edit: Edit = columns, row[arity:], []
+    why = reason, made
+    if joined(device, (n, row[:arity]), op, edit, why, since) is None:
+        keep_rejected(device, n, tuple(row[:arity]), "I" if op == "R" else op, edit, reason, made)
 
 
 def made_by(stamps: bytes, rows: Mapping[Place, bytes] | None, change: Change) -> Made:

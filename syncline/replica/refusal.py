@@ -30,6 +30,7 @@ from syncline.replica.rejected import Made, Reason, keep_rejected
 from syncline.replica.rows import write_row
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, pack, quote, unpack
+from syncline.replica.together import keep_with_row
 from syncline.replica.trade import stand_in
 from syncline.replica.work import Work, load_held, save_held
 
@@ -169,7 +170,7 @@ def _keep_edits(work: Work, t: Statements, key: Key, edits: Edits, reason: Reaso
     kind = kind_of(edits.ops, not present and image is None) or "-"
     for row in present or [tuple(image or ())]:
         if kind != "-":
-            _keep(work.device, t, key, kind, edits, row, reason)
+            _keep(work, t, key, kind, edits, row, reason)
     if image is not None:
         work.overlay.unpark(t, [key])
     return Taken(key, kind, edits.base, present, image)
@@ -213,15 +214,16 @@ def _edits(work: Work, t: Statements, keys: Collection[Key]) -> dict[Key, Edits]
 
 
 def _keep(
-    device: Device, t: Statements, key: Key, kind: str, edits: Edits, row: Sequence[Value], reason: Reason
+    work: Work, t: Statements, key: Key, kind: str, edits: Edits, row: Sequence[Value], reason: Reason
 ) -> None:
     columns = sorted(edits.base) if kind in "UD" else list(t.values)
     values = [row[t.table.places[i]] for i in columns] if row and kind != "D" else []
     base = [edits.base.get(i) for i in columns]
     if kind == "U" and values:
         values = [as_sent(t, *one) for one in zip(columns, values, base, strict=True)]
-    own = Beside(device.store, t).values(key) if kind in "IR" and None not in key and are_sound(key) else {}
-    keep_rejected(device, t.n, key, kind, (columns, values, base), reason, Made(own=own))
+    own = Beside(work.store, t).values(key) if kind in "IR" and None not in key and are_sound(key) else {}
+    edit, why = (columns, values, base), (reason, Made(own=own))
+    keep_with_row(work.device, (t.n, key), kind, edit, why, work.shown_since)
 
 
 def _make_readable(work: Work, t: Statements, key: Key, present: Sequence[Sequence[Value]]) -> bool:
@@ -308,12 +310,11 @@ def refuse_taken(work: Work, t: Statements, keys: Sequence[Key]) -> None:
     _refuse(work, t, dict.fromkeys(keys, another_s(t)))
 
 
-def refuse_deletes(work: Work, t: Statements, reasons: Mapping[Key, Reason]) -> None:
-    """Refuse the pending deletes of rows that are rejected with those that they hang on: nothing points there
-    any more that would tell, and the centre may have rows of these keys, which are others."""
+def refuse_hanging(work: Work, t: Statements, reasons: Mapping[Key, Reason]) -> None:
+    """Refuse what is pending of rows that are rejected with those that they hang on, also where they do not
+    point there any more: it was written into those, and the centre may have others of these keys."""
     work.overlay.forget()
-    pending = work.overlay.pending(t, list(reasons))
-    _refuse(work, t, {row.key: reasons[row.key] for row in pending if row.kind == "D"})
+    _refuse(work, t, reasons)
 
 
 def another_s(t: Statements) -> Reason:

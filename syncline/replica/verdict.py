@@ -27,15 +27,16 @@ from syncline.replica.identity import provenance, told
 from syncline.replica.meant import note_meant
 from syncline.replica.offer import offered_marks
 from syncline.replica.overlay import Key, Pending, kind_of
-from syncline.replica.refusal import refuse_children, refuse_deletes, refuse_later, refuse_taken
+from syncline.replica.refusal import refuse_children, refuse_hanging, refuse_later, refuse_taken
 from syncline.replica.refused import as_here, reason_of
-from syncline.replica.rejected import HELD, Made, keep_rejected, newest_rejected
+from syncline.replica.rejected import HELD, Made, newest_before_recovery, newest_rejected
 from syncline.replica.retried import forget_retried, told_by
 from syncline.replica.rows import write_row
 from syncline.replica.sent import Marked, keep_sent
 from syncline.replica.settled import COLUMNS, PUSH
 from syncline.replica.statements import Statements
 from syncline.replica.store import Store, pack, unpack
+from syncline.replica.together import keep_with_row
 from syncline.replica.whose import marks_in_flight, whose
 from syncline.replica.work import Work
 
@@ -70,7 +71,8 @@ def settle(work: Work, verdict: Verdict, read: Callable[[], Sequence[Group]]) ->
     hidden = _hidden(work, cuts)
     overrides = read() if hidden or verdict.rejected else ()
     answered = {(g.table, tuple(row[: work.device.arity(g.table)])) for g in overrides for row in g.rows}
-    work.rejected_before = newest_rejected(work.store)
+    before, work.rejected_before = newest_before_recovery(work.store), newest_rejected(work.store)
+    work.shown_since = work.rejected_before if before is None else before
     rejected = _keep_rejected(work, verdict, cuts, answered)
     keep_conflicts(work.store, verdict.conflicts)
     flying = in_flight(work.store)
@@ -111,7 +113,7 @@ def _refuse_later(
                 here = [as_here(work.device, rejection) for rejection in rejections]
                 refuse_taken(work, t, [tuple(one.key) for one in here if one.code == KEY_TAKEN])
                 hanging = {tuple(one.key): reason_of(one) for one in here if one.code == PARENT_REJECTED}
-                refuse_deletes(work, t, hanging)
+                refuse_hanging(work, t, hanging)
 
 
 def _taken(work: Work, verdict: Verdict) -> list[Rejection]:
@@ -231,7 +233,8 @@ def _keep_rejected(
                 if stamps is None:
                     stamps = provenance(work.device).stamps
                 own = {} if beside is None or op not in "IR" else beside.values(key)
-                kept = keep_rejected(work.device, n, key, op, edit, reason, Made(number, stamps, part, own))
+                why = reason, Made(number, stamps, part, own)
+                kept = keep_with_row(work.device, (n, key), op, edit, why, work.shown_since)
                 if op in "IR" and rejection.code in (KEY_TAKEN, PARENT_REJECTED):
                     inserts[key] = kept
                 found.update(() if part is not None else each_stamp(stamps))

@@ -38,7 +38,7 @@ def withhold(device: Device, parts: Sequence[tuple[int, int]]) -> None:
                 if reason is not None:
                     without.add(where)
                     keep_change(device, change, reason, made_by(stamps, rows, change))
-                    if change[2] == "I":
+                    if change[2] in ("I", "R"):
                         taken.setdefault(_row(device, change), reason.parent)
     leave_out(device, number, rows, without)
 

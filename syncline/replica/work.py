@@ -68,6 +68,9 @@ class Work:
     """Rows of refused edits that the hub could not read, as they were before these."""
     rejected_before: int | None = None
     """The newest rejected edit from before those that this transaction may have to look at again."""
+    shown_since: int | None = None
+    """The id of the newest edit that was rejected before the new rows that the file shows still; None: it
+    shows none that is rejected."""
     unshown: list[tuple[Statements, Key]] = field(default_factory=list)
     """Hidden rows that the hub has again, and that found no place when that was learned."""
     gathered: dict[tuple[int, tuple[int, ...]], Gathering] = field(default_factory=dict)
