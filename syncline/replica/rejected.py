@@ -397,14 +397,14 @@ def discard(device: Device, number: int) -> None:
         found = find(store, number)
         _refuse_shown(store, number, found.code)
         check_noted(device, unpack(found.edit))
-        if found.op in "IR" and (found.code == KEY_TAKEN or _is_below_taken(device, number, found)):
+        if found.op in "IR" and (found.code == KEY_TAKEN or is_below_taken(device, number, found)):
             _orphan(device, found.n, found.key, found.push)
             _orphan_earlier(device, number, found)
         keep_settled(store, number)
         store.execute("DELETE FROM _sync_rejected WHERE id = ?", (number,))
 
 
-def _is_below_taken(device: Device, number: int, found: Found) -> bool:
+def is_below_taken(device: Device, number: int, found: Found) -> bool:
     """Whether it was rejected because of an insert whose key another's is."""
     if found.code != PARENT_REJECTED or found.n not in device.tables:
         return False

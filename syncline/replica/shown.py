@@ -11,6 +11,7 @@ from syncline.model.values import mask_of
 from syncline.replica.device import Device
 from syncline.replica.displaced import keep_displaced
 from syncline.replica.statements import Statements
+from syncline.replica.staying import keep_with_staying
 from syncline.replica.store import Store, unpack
 
 _UNSEEN = "SELECT DISTINCT n, 1 FROM _sync_held UNION ALL SELECT DISTINCT n, 0 FROM _sync_parked"
@@ -19,12 +20,13 @@ _UNSEEN = "SELECT DISTINCT n, 1 FROM _sync_held UNION ALL SELECT DISTINCT n, 0 F
 
 def look_at_hidden(device: Device) -> None:
     """Give captured edits of what is held back the checkpoint that the shown values are of, and keep those of
-    hidden rows whose keys are others' now. Inside a transaction, before edits are frozen and before what is
-    held or hidden changes."""
+    hidden rows whose keys are others' now, and of rejected rows that stay. Inside a transaction, before edits
+    are frozen and before what is held or hidden changes."""
     store, tables = device.store, device.tables
     for n, is_held in store.rows(_UNSEEN):
         if n in tables and store.row(f"SELECT 1 FROM {tables[n].log} LIMIT 1") is not None:
             if is_held:
+                keep_with_staying(device, tables[n])
                 _stand_on_shown(store, tables[n])
             else:
                 keep_displaced(device, tables[n])

@@ -186,3 +186,70 @@ def test_l2_a_later_row_under_the_same_number_is_a_row_of_its_own(site: Site) ->
     site.push(lambda: sql(site.file, "UPDATE p SET a = 'edited' WHERE id = 2"))
     assert site.bring_in() == [("p", 2, "I"), ("p", 2, "I")]
     assert [row[2:] for row in site.rows()] == [OF_BOB[2:], ("Ann", "first", 1), ("Carl", "edited", 7)]
+
+
+STAYING = {
+    "update": ["UPDATE p SET a = 'second' WHERE id = 3"],
+    "increment": ["UPDATE p SET n = n + 16 WHERE id = 3"],
+    "several": ["UPDATE p SET n = n + 20 WHERE id = 3", "UPDATE p SET a = 'second', n = n - 4 WHERE id = 3"],
+    "replace": ["INSERT OR REPLACE INTO p VALUES (3, 2, 'Kid', 'second', 17)"],
+    "elsewhere": ["UPDATE p SET boss = 1 WHERE id = 3"],
+    "nothing": [],
+}
+OF_KID = {
+    "update": (3, 4, "Kid", "second", 1),
+    "increment": (3, 4, "Kid", "first", 17),
+    "several": (3, 4, "Kid", "second", 17),
+    "replace": (3, 4, "Kid", "second", 17),
+    "elsewhere": (3, 1, "Kid", "first", 1),
+    "nothing": (3, 4, "Kid", "first", 1),
+}
+
+
+def keep_kid(site: Site) -> None:
+    """Kid, who is rejected with Ann, stays in the file: a table of the application's refers to him."""
+    sql(site.central, "INSERT INTO p VALUES (1, NULL, 'Eve', '', 0)")
+    site.sync()
+    sql(site.file, ANN, "INSERT INTO p VALUES (3, 2, 'Kid', 'first', 1)")
+    sql(site.file, "CREATE TABLE own (id INTEGER PRIMARY KEY, p INTEGER REFERENCES p)")
+    sql(site.file, "INSERT INTO own VALUES (1, 3)")
+    sql(site.central, BOB)
+    site.sync()
+    assert sql(site.file, "SELECT * FROM p WHERE id = 3") == [(3, 2, "Kid", "first", 1)]
+
+
+@pytest.mark.parametrize("how", STAYING)
+def test_l2_what_is_written_into_a_rejected_row_that_stays_is_kept_with_it(site: Site, how: str) -> None:
+    keep_kid(site)
+    for statement in STAYING[how]:
+        sql(site.file, statement)
+        site.sync()
+    assert [row[2] for row in site.rows()] == ["Eve", "Bob"]
+    with site.hub() as hub, syncline.connect(site.file, hub) as replica:
+        assert list(replica.log()) == []
+        ann, kid = replica.rejected()
+        replica.retry(ann.id, new_key=True)
+        if how == "elsewhere":
+            replica.retry(kid.id)
+        replica.sync()
+        assert replica.rejected() == []
+        assert replica.verify().equal
+    assert site.rows()[1:] == [OF_BOB, OF_KID[how], (4, None, "Ann", "first", 1)]
+    assert sql(site.file, "SELECT * FROM own") == [(1, 3)]
+
+
+def test_l2_a_row_of_others_that_stays_in_a_rejected_one_s_place_is_not_taken_for_it(site: Site) -> None:
+    """Their row was deleted in the centre; what is written into it is an edit of that."""
+    keep_kid(site)
+    sql(site.central, "INSERT INTO p VALUES (3, NULL, 'Dan', '', 0)")
+    site.sync()
+    sql(site.central, "DELETE FROM p WHERE id = 3")
+    site.sync()
+    assert sql(site.file, "SELECT name FROM p WHERE id = 3") == [("Dan",)]
+    sql(site.file, "UPDATE p SET a = 'of Dan' WHERE id = 3")
+    site.sync()
+    with site.hub() as hub, syncline.connect(site.file, hub) as replica:
+        assert [(edit.values["name"], edit.values["a"]) for edit in replica.rejected()] == [
+            ("Ann", "first"),
+            ("Kid", "first"),
+        ]
