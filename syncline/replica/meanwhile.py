@@ -214,6 +214,30 @@ def is_there(device: Device, t: Statements, named: Mapping[str, Value]) -> bool:
     return device.store.row(f"SELECT 1 FROM {t.name} WHERE {same}", list(named.values())) is not None
 
 
+def broken(device: Device, kept: Kept) -> str | None:
+    """Which foreign key of the file does not hold for an edit that is put back, as a part of a sentence; None
+    if none is found. In the transaction that has put it back, or could not."""
+    own = [edge for edge in device.edges if edge.child.n == kept.t.n] if kept.op != "D" else []
+    values = said(device.store, kept.t, kept.key, kept.edit)
+    for edge in own:
+        theirs = parent_columns(edge.key, edge.parent)
+        named = {name: values.get(column) for column, name in zip(edge.key.columns, theirs, strict=True)}
+        if None not in named.values() and not is_there(device, edge.parent, named):
+            return f"the row of {edge.parent.table.name} that it points at, {_called(named)}, is not here"
+    held = dict(zip(kept.t.table.key, kept.key, strict=True))
+    for edge in device.edges if kept.op == "D" else ():
+        theirs = parent_columns(edge.key, edge.parent)
+        if edge.parent.n == kept.t.n and held.keys() >= {*theirs}:
+            named = {column: held[name] for column, name in zip(edge.key.columns, theirs, strict=True)}
+            if is_there(device, edge.child, named):
+                return f"rows of {edge.child.table.name} point at it, by {', '.join(named)}"
+    return None
+
+
+def _called(named: Mapping[str, Value]) -> str:
+    return ", ".join(f"{name} {value!r}" for name, value in named.items())
+
+
 def _refused(kept: Kept, what: str, remedy: str) -> UsageError:
     return UsageError(
         f"table {kept.t.table.name}: the edit of {list(kept.key)!r} cannot be put back: {what}",

@@ -16,9 +16,11 @@ from syncline.model.values import Value, add
 from syncline.replica.above import Above, above_of, packed_above
 from syncline.replica.beside import named_now, retired_names, there
 from syncline.replica.device import Device
+from syncline.replica.lost import unable
 from syncline.replica.meant import check_noted, meant
 from syncline.replica.meanwhile import (
     Kept,
+    broken,
     check_parents,
     check_pending,
     check_row,
@@ -35,6 +37,7 @@ from syncline.replica.settled import BROUGHT, COLUMNS, keep_settled, rejected_at
 from syncline.replica.statements import Statements
 from syncline.replica.stayed import held_back, insert_again, is_kept_out, put_in_log, update_again
 from syncline.replica.store import Store, pack, unpack
+from syncline.sqlitekit.errors import said_by
 
 HELD = "row_locked"
 """The code of an edit that came to nothing because another session in the centre held its row."""
@@ -47,6 +50,8 @@ ONCE_MORE = "Make the change again if it is still wanted, then discard this one.
 
 ELSEWHERE = "Put the value elsewhere if it is still needed, then discard the edit."
 """What to do about a value of a column that the centre has no more."""
+
+_CLASH = "Correct the row it clashes with first, or edit the table yourself and discard this."
 
 SEE_IDS = "See the ids with: syncline rejected FILE"
 
@@ -167,7 +172,7 @@ def retry(device: Device, number: int) -> tuple[RetriedEdit, ...]:
     put back (the row is gone, is another's, was changed since or has other pending edits; a
     constraint of the table refuses): it is then still kept. Returns what was put back.
     """
-    with putting_back(device):
+    with putting_back(device) as done:
         found = find(device.store, number)
         if found.code == BROUGHT:
             retry_now(device, number)
@@ -175,26 +180,43 @@ def retry(device: Device, number: int) -> tuple[RetriedEdit, ...]:
         kept = kept_edit(device, number)
         check_parents(device, kept)
         check_pending(device, kept)
+        done.append(kept)
         retry_now(device, number)
         return (RetriedEdit(number, kept.t.table.name, kept.key, kept.op),)
 
 
 @contextmanager
-def putting_back(device: Device) -> Iterator[None]:
-    """A transaction that puts edits back; a foreign key that is broken at its end refuses them.
+def putting_back(device: Device) -> Iterator[list[Kept]]:
+    """A transaction that puts edits back; a foreign key that is broken at its end refuses them. It is told
+    which, for the sake of that.
 
     While the file is being recovered its rows show what was rejected, up to its end: to write that once more
     would change nothing, and so be no edit (law L2)."""
+    done: list[Kept] = []
+    found: dict[int, str] = {}
     try:
         with device.store.transaction() as store:
             _refuse_recovering(store)
-            yield
+            yield done
+            found = {kept.number: what for kept in done if (what := broken(device, kept)) is not None}
     except StoreConstraint as error:
-        raise UsageError(
-            f"the edit cannot be put back: {error.detail}",
-            code="retry_refused",
-            remedy="Bring the row it points at into being, or edit the table yourself and discard this.",
-        ) from error
+        one = next((kept for kept in done if kept.number in found), done[0] if done else None)
+        what = found.get(one.number) if one is not None else None
+        raise _refused_by(device, one, error, what) from error
+
+
+def _refused_by(device: Device, kept: Kept | None, error: StoreConstraint, what: str | None) -> UsageError:
+    """What is said where the file refuses an edit that is put back. `what`: which foreign key does, if that
+    was found."""
+    edit = "the edit" if kept is None else f"table {kept.t.table.name}: the edit of {list(kept.key)!r}"
+    remedy = _what_first(device, kept, error) if kept is not None else None
+    if error.kind == "foreign_key" and (remedy is None or remedy == _CLASH):
+        remedy = "Bring the row it points at into being, or edit the table yourself and discard this."
+    return UsageError(
+        f"{edit} cannot be put back: {what or said_by(error.__cause__ or error)}",
+        code="retry_refused",
+        remedy=remedy or _CLASH,
+    )
 
 
 def retry_now(device: Device, number: int) -> None:
@@ -210,11 +232,8 @@ def retry_now(device: Device, number: int) -> None:
     try:
         _redo(store, kept)
     except StoreConstraint as error:
-        raise UsageError(
-            f"table {t.table.name}: the edit cannot be put back: {error.detail}",
-            code="retry_refused",
-            remedy=_what_first(device, kept, error),
-        ) from error
+        why = broken(device, kept) if error.kind == "foreign_key" and store.in_transaction else None
+        raise _refused_by(device, kept, error, why) from error
     if again is not None:
         what = what_of(t.n, kept.key, found.part, kept.edit["columns"])
         keep_settled(store, number, again.mark(what))
@@ -230,7 +249,7 @@ def _what_first(device: Device, kept: Kept, error: StoreConstraint) -> str:
             return (
                 f"Retry edit {above} first, of the row of {parent.table.name} that it points at, then this."
             )
-    return "Correct the row it clashes with first, or edit the table yourself and discard this."
+    return _CLASH
 
 
 def keep_rest(store: Store, number: int, t: Statements, op: str, whole: dict[str, Any]) -> None:
@@ -282,6 +301,7 @@ def kept_edit(device: Device, number: int) -> Kept:
 def _as_kept(device: Device, number: int, found: Found) -> Kept:
     t, edit = device.tables.get(found.n), unpack(found.edit)
     if t is None:
+        _refuse_aside(device, found.n)
         now = device.named(edit["table"])
         if now is not None:
             raise UsageError(
@@ -297,7 +317,8 @@ def _as_kept(device: Device, number: int, found: Found) -> Kept:
                 remedy=TABLE_CHANGED_REMEDY,
             )
         raise UsageError(
-            f"the centre's table {edit['table']} takes no part any more",
+            f"the centre's table {edit['table']} takes no part any more, be it dropped, taken out or without"
+            " a parent that takes part: the edit waits until it does",
             code="table_dropped",
             remedy="If the table takes part again, retry the edit; else put the row elsewhere if it is"
             " needed, and discard the edit.",
@@ -311,6 +332,19 @@ def _as_kept(device: Device, number: int, found: Found) -> Kept:
         push=found.push,
         parent=above_of(device, found.parent),
         number=number,
+    )
+
+
+def _refuse_aside(device: Device, n: int) -> None:
+    """UsageError (`retry_refused`) if the table cannot take part now, for what it is in this file."""
+    if n not in device.aside:
+        return
+    name = device.aside[n].table.name
+    why = next((one.detail for one in unable(device) if one.table == name), f"table {name}: it waits")
+    raise UsageError(
+        f"the edit waits, for its table cannot take part now: {why}",
+        code="retry_refused",
+        remedy="Make the table fit, see syncline status FILE; then sync, and retry the edit.",
     )
 
 

@@ -15,9 +15,9 @@ from syncline.replica.awaited import awaited, is_counted, ready, refer_to_rest
 from syncline.replica.device import Device
 from syncline.replica.edges import parent_columns
 from syncline.replica.meant import follow
-from syncline.replica.meanwhile import said
+from syncline.replica.meanwhile import Kept, said
 from syncline.replica.overlay import Key
-from syncline.replica.rejected import check_points, find, following, putting_back, retry_now
+from syncline.replica.rejected import check_points, find, following, kept_edit, putting_back, retry_now
 from syncline.replica.reports import RetriedEdit
 from syncline.replica.statements import Statements
 from syncline.replica.stayed import held_back
@@ -35,12 +35,12 @@ def retry_with_new_key(device: Device, number: int) -> tuple[RetriedEdit, ...]:
     cannot be put back.
     """
     done: dict[int, RetriedEdit] = {}
-    with putting_back(device):
+    with putting_back(device) as put_back:
         device.store.defer_foreign_keys()
         if number not in ready(device, [number], ()):
             check_points(device, number)
         packed = dict(device.store.rows("SELECT id, key FROM _sync_rejected"))
-        _bring_in(device, number, done)
+        _bring_in(device, number, done, put_back)
         _bring_below(device, packed, done)
     return tuple(_told(one, tuple(unpack(packed[one.id]))) for one in done.values())
 
@@ -82,10 +82,10 @@ def _told(one: RetriedEdit, former: tuple[Value, ...]) -> RetriedEdit:
     return one if one.key == former else replace(one, key=former, new_key=one.key)
 
 
-def _bring_in(device: Device, number: int, done: dict[int, RetriedEdit]) -> None:
+def _bring_in(device: Device, number: int, done: dict[int, RetriedEdit], put_back: list[Kept]) -> None:
     """Put back an insert under a new number, and what refers to it, under a new one itself if its own was
     taken. What refers to another rejected row as well waits for that; it has the new number in it by then.
-    `done`: what was put back is added to it, under the key that it has now."""
+    `done`, `put_back`: what was put back is added to them, under the key that it has now."""
     root = _counted(device, number)
     going: dict[int, _Child] = {}
     found = {number: root}
@@ -99,6 +99,7 @@ def _bring_in(device: Device, number: int, done: dict[int, RetriedEdit]) -> None
         free = ready(device, found.keys() - going.keys(), going)
     for child in [root, *sorted(going.values(), key=lambda child: device.schema.rank[child.t.n])]:
         if child.number not in done:
+            put_back.append(kept_edit(device, child.number))
             done[child.number] = _put_back(device, going[child.number])
     for one in found.keys() - going.keys():
         refer_to_rest(device, one)
@@ -114,8 +115,10 @@ def _add(known: dict[int, _Child], child: _Child) -> None:
 
 def _counted(device: Device, number: int) -> _Child:
     """UsageError (`no_new_key`) if the edit cannot have another number."""
-    child = _child(device, number) if find(device.store, number).n in device.tables else None
-    if child is None or not is_counted(child.op, child.before):
+    if find(device.store, number).n not in device.tables:
+        kept_edit(device, number)  # says why not
+    child = _child(device, number)
+    if not is_counted(child.op, child.before):
         raise UsageError(
             "only a rejected insert of a row with a single integer key can have a new one",
             code="no_new_key",

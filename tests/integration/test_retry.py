@@ -327,3 +327,62 @@ def test_of_a_retried_insert_what_was_written_into_a_column_that_is_gone_is_kept
             a.sync()
             assert len(a.rejected()) == 1
     assert sql(centre, "SELECT * FROM visit ORDER BY id") == [(1, "x"), (2, "y")]
+
+
+NO = "CREATE TRIGGER no BEFORE INSERT ON p WHEN new.note = 'no' BEGIN SELECT RAISE(ABORT, 'no'); END"
+
+
+def refused_below(two: Two) -> None:
+    """Row 5 of `p`, and its visit, are rejected on `b`, and the centre has none of that key."""
+    sql(two.centre, NO)
+    sql(two.b.file, "INSERT INTO p VALUES (5, 'Bo', 'no')", "INSERT INTO visit VALUES (7, 5, 'of Bo')")
+    two.b.sync()
+    assert [edit.code for edit in two.b.rejected()] == ["rejected_by_trigger", "parent_rejected"]
+
+
+def test_l12_a_retry_whose_parent_is_missing_names_table_key_and_parent(two: Two) -> None:
+    refused_below(two)
+    edits = {edit.table: edit.id for edit in two.b.rejected()}
+    for new_key in (False, True):
+        with pytest.raises(UsageError) as found:
+            two.b.retry(edits["visit"], new_key=new_key)
+        key = [8] if new_key else [7]
+        said = (
+            f"table visit: the edit of {key} cannot be put back: the row of p that it points at, id 5, is not"
+        )
+        assert found.value.detail == f"{said} here"
+        assert found.value.remedy.startswith(f"Retry edit {edits['p']} first")
+
+
+def test_l12_a_delete_that_is_retried_and_has_rows_below_it_names_their_table(two: Two) -> None:
+    t = two.b._device.named("p")
+    assert t is not None
+    sql(two.centre, "INSERT INTO visit VALUES (7, 1, 'of x')")
+    two.b.sync()
+    with two.b._device.store.transaction():
+        number = keep_rejected(two.b._device, t.n, (1,), "D", ([], [], []), Reason("check", "no", "Mend it."))
+    with pytest.raises(UsageError) as found:
+        two.b.retry(number)
+    said = "table p: the edit of [1] cannot be put back: rows of visit point at it, by p"
+    assert (found.value.code, found.value.detail) == ("retry_refused", said)
+
+
+@pytest.mark.parametrize("new_key", [False, True])
+def test_l12_a_retry_in_a_table_that_cannot_take_part_now_says_that_it_waits_and_why(
+    two: Two, new_key: bool
+) -> None:
+    refused_below(two)
+    sql(
+        two.b.file,
+        "CREATE TABLE q AS SELECT id, name FROM p",
+        "DROP TABLE p",
+        "ALTER TABLE q RENAME TO p",
+    )
+    kept = two.b.rejected()
+    for edit in kept:
+        with pytest.raises(UsageError) as found:
+            two.b.retry(edit.id, new_key=new_key)
+        assert found.value.code == "retry_refused"
+        assert found.value.detail.startswith("the edit waits, for its table cannot take part now: table ")
+        assert "syncline status FILE" in found.value.remedy
+    assert two.b.rejected() == kept

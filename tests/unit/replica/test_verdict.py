@@ -414,7 +414,7 @@ def test_every_kind_of_rejected_edit_can_be_put_back_as_a_fresh_edit(bench: Benc
         (
             "UPDATE owner SET name = 'mine' WHERE id = 2",
             "retry_refused",
-            "table owner: the edit cannot be put back",
+            "table owner: the edit of [1] cannot be put back: UNIQUE constraint failed: owner.name",
         ),
     ],
 )
@@ -444,6 +444,11 @@ def test_an_edit_whose_parent_is_not_there_cannot_be_put_back(bench: Bench) -> N
     with pytest.raises(UsageError) as caught:
         retry(bench.device, pet.id)
     assert caught.value.code == "retry_refused" and rejected(bench.device) == [owner, pet]
+    assert caught.value.detail == (
+        "table pet: the edit of ['q', 'here'] cannot be put back: the row of owner that it points at, id 4,"
+        " is not here"
+    )
+    assert caught.value.remedy.startswith(f"Retry edit {owner.id} first, of the row of owner")
     retry(bench.device, owner.id)
     retry(bench.device, pet.id)
     assert ("q", "here", 4, "mine") in bench.all("pet") and rejected(bench.device) == []
