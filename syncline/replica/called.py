@@ -16,17 +16,18 @@ from syncline.model.schema import TableSchema
 from syncline.replica.device import Device
 from syncline.replica.forms import table_in_forms
 from syncline.replica.indexes import columns_of, is_as_known, misfits
-from syncline.replica.lost import lacked
+from syncline.replica.lost import due_of, lacked
 from syncline.sqlitekit.tables import Column
 
 Called = tuple[str, dict[int, str]]
 """The name of a table, and of its columns by number."""
 
 
-def as_the_centre_calls(device: Device, table: TableSchema) -> Called:
+def as_the_centre_calls(device: Device, table: TableSchema, *, retakes: bool = False) -> Called:
     """Names for a table of the file that does not fit, and that the hub has as `table` now: for what is not
     here under its name here, the hub's, where that is here. A column that the centre has dropped and that is
-    here as it was keeps its name, whatever the centre has got under that since."""
+    here as it was keeps its name, whatever the centre has got under that since. `retakes`: unless it is in
+    the place of the one that the centre has under that name, and that was here and is not any more."""
     known = device.tracked[table.number].table
     before = device.hub.by_number[table.number]
     name = known.name
@@ -38,7 +39,9 @@ def as_the_centre_calls(device: Device, table: TableSchema) -> Called:
     stays = {c.number for c in table.columns if origins.get(c.number) == c.origin}
     found = {n: own for n, own in ours.items() if n in stays and (own in present or not present)}
     taken = {folded(own) for own in found.values()}
-    taken |= {folded(one.name) for one in device.retired.columns.get(table.number, ())}
+    retaken = stays - found.keys() - due_of(device.store, table.number) if retakes else ()
+    free = {folded(column.name) for column in table.columns if column.number in retaken}
+    taken |= {folded(one.name) for one in device.retired.columns.get(table.number, ())} - free
     taken |= {folded(own) for own in _left_of(device, known, table, present)}
     for column in table.columns:
         if column.number in found:
@@ -72,8 +75,11 @@ def called_now(device: Device, n: int) -> Called | None:
     if not misfits(device.store, known):
         return None
     table = device.hub.by_number[n]
-    called = as_the_centre_calls(device, table)
-    return None if _misfits(device, table, called) else called
+    for retakes in (False, True):
+        called = as_the_centre_calls(device, table, retakes=retakes)
+        if not _misfits(device, table, called):
+            return called
+    return None
 
 
 def _misfits(device: Device, table: TableSchema, called: Called) -> list[str]:

@@ -7,8 +7,9 @@ that were captured before are named, for their values are nowhere any more. Any 
 the column was there again, and is an edit.
 
 A column was drained if this file was seen to lack it (`replica.lost`), and otherwise by counting: more of the
-centre's values are gone from it than are still there. Works on what `replica.join` has compared, inside the
-transaction.
+centre's values are gone from it than are still there. So was one that took the name of a column which the
+centre had dropped; what else stands in that may be of the former one, and is kept as a conflict. Works on
+what `replica.join` has compared, inside the transaction.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from syncline.replica import join
 from syncline.replica.affinity import affinity
 from syncline.replica.ddl import constant
 from syncline.replica.keyset import Keyset
-from syncline.replica.lost import lacked, lost, replaced
+from syncline.replica.lost import lacked, lost, replaced, retaken
 from syncline.replica.overlay import Pending
 from syncline.replica.rejected import ONCE_MORE, Reason, keep_rejected
 from syncline.replica.statements import Statements
@@ -67,8 +68,9 @@ def find_drained(work: Work, t: Statements, news: str = "0") -> Drained:
     is_edited = work.overlay.any(t)
     plain = _emptied(store, t, candidate, f"NOT ({news}) AND NOT {pending}" if is_edited else f"NOT ({news})")
     edited = _emptied(store, t, candidate, f"NOT ({news}) AND {pending}") if is_edited else {}
-    found, emptied = set[int](missed & fillers.keys()), set[int]()
-    for i in fillers:
+    doubtful = retaken(store, t.n)
+    found, emptied = set[int]((missed | doubtful) & fillers.keys()), set[int]()
+    for i in fillers.keys() - doubtful:
         gone = plain[i] or edited.get(i, 0)  # edits may have set what is a default: they testify last
         if not (gone or i in missed):
             continue
@@ -100,7 +102,7 @@ def _fillers(store: Store, t: Statements) -> dict[int, Value]:
 
 def drained_already(store: Store, t: Statements) -> Drained:
     """The columns that this file was seen to lack: before anything is compared."""
-    missed = lacked(store, t.n)
+    missed = lacked(store, t.n) | retaken(store, t.n)
     return Drained({i: value for i, value in _fillers(store, t).items() if i in missed} if missed else {})
 
 

@@ -31,6 +31,9 @@ _OF_INDEXES = {"replace", "displace"}
 """Triggers that are outdated, not lost, when they differ: the application has made or dropped an index."""
 
 
+_BELOW = -1
+"""Beside the columns that a table was seen without stand those that are retaken, counted down from here."""
+
 CAPTURED = 2
 """In place of 1 in `_sync_lost.replaced`: all of it was captured."""
 
@@ -182,12 +185,30 @@ def waited(store: Store) -> set[int]:
 
 def lacked(store: Store, n: int) -> set[int]:
     """The columns that a table was seen without since it was compared last."""
-    return set(json.loads(store.value("SELECT lacked FROM _sync_lost WHERE n = ?", (n,)) or "[]"))
+    return {number for number in _noted_of(store, n) if number >= 0}
 
 
 def note_lacked(store: Store, n: int, columns: Iterable[int]) -> None:
     """Note that these are the columns that a table was seen without. Inside a transaction."""
-    store.execute("UPDATE _sync_lost SET lacked = ? WHERE n = ?", (json.dumps(sorted(columns)), n))
+    kept = {number for number in _noted_of(store, n) if number < 0}
+    store.execute("UPDATE _sync_lost SET lacked = ? WHERE n = ?", (json.dumps(sorted(kept | {*columns})), n))
+
+
+def retaken(store: Store, n: int) -> set[int]:
+    """The columns that are here, since the table was made anew, under the name of one that the centre had
+    dropped: what they hold may be of that one, and nobody can tell."""
+    return {_BELOW - number for number in _noted_of(store, n) if number < 0}
+
+
+def note_retaken(store: Store, t: Statements, columns: Iterable[int]) -> None:
+    """Note such columns until the table is compared. Inside a transaction."""
+    _note(store, t.n, (store.value(f"SELECT max(seq) FROM {t.log}") or 0) if has_log(store, t) else 0, 0)
+    noted = _noted_of(store, t.n) | {_BELOW - number for number in columns}
+    store.execute("UPDATE _sync_lost SET lacked = ? WHERE n = ?", (json.dumps(sorted(noted)), t.n))
+
+
+def _noted_of(store: Store, n: int) -> set[int]:
+    return set(json.loads(store.value("SELECT lacked FROM _sync_lost WHERE n = ?", (n,)) or "[]"))
 
 
 def follow_unfit(store: Store, n: int, due: Iterable[int], found: Iterable[int]) -> None:

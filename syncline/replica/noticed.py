@@ -19,7 +19,7 @@ from syncline.replica.called import Called, called_now
 from syncline.replica.device import Device
 from syncline.replica.forms import in_forms
 from syncline.replica.indexes import columns_of, misfits
-from syncline.replica.lost import lacked, note_lacked
+from syncline.replica.lost import lacked, note_lacked, note_retaken
 from syncline.replica.lost import notice as notice_lost
 from syncline.replica.names import (
     Names,
@@ -49,6 +49,10 @@ def notice(device: Device) -> None:
         for n, (_, columns) in _names(device).items():
             renamed = {number for number, name in columns.items() if known[n][1].get(number) != name}
             note_lacked(store, n, lacked(store, n) - renamed)
+            retired = {folded(one.name) for one in device.retired.columns.get(n, ())}
+            retaken = {number for number in renamed if folded(columns[number]) in retired}
+            if retaken and store.definition("trigger", f"_sync_{n}_delete") is None:  # else it was renamed
+                note_retaken(store, device.tracked[n], retaken)
         store.set_state(names=written_names(_differing(device)), retired=written_retired(_left(device)))
         renumber(store, {n: name for n, (name, _) in _names(device).items()})
     device.reload()

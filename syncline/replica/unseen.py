@@ -24,6 +24,7 @@ from syncline.replica.conflicts import keep_own
 from syncline.replica.drained import Drained, find_drained, forget_fillers, give_up_values
 from syncline.replica.edge import same_value
 from syncline.replica.keyset import Keyset
+from syncline.replica.lost import retaken
 from syncline.replica.overlay import Key, Pending
 from syncline.replica.parents import last_values
 from syncline.replica.reports import Regained
@@ -92,6 +93,7 @@ class Finder:
     counts: Counter[str] = field(default_factory=Counter)
     _anew: bool = False
     _drained: Drained = field(default_factory=Drained)
+    _retaken: frozenset[int] = frozenset()
     _sets: dict[str, Keyset] = field(default_factory=dict)
 
     def report(self) -> Regained:
@@ -157,6 +159,7 @@ class Finder:
         self.counts.clear()  # of a transaction that was rolled back
         self._sets = {name: Keyset(store, t, name) for name in SETS}
         join.add_edited(work, t)
+        self._retaken = frozenset(retaken(store, t.n) & t.values.keys())
         self._drained = find_drained(work, t, self._changed("u"))
         self.counts["updated"] += sum(log_shown(work, t, self._drained).values())
         self.counts["kept"] += give_up_values(work, t, self._drained)
@@ -173,7 +176,7 @@ class Finder:
         """Write the rows that come back, and what only the centre computes."""
         t = self.t
         computed = [i for i, column in t.table.values.items() if column.computed]
-        drained = list(self._drained.fillers)
+        drained = sorted({*self._drained.fillers, *self._retaken})
         for name, columns in (("back", list(t.values)), ("computed", computed), ("drained", drained)):
             for rows in self._sets[name].rows(self._hub, columns):
                 learn_group(work, Group(t.n, "U", columns, rows))
@@ -227,7 +230,7 @@ class Finder:
     @property
     def _unsure(self) -> int:
         """The mask of columns of which nobody can tell who has changed them."""
-        return self.t.increments if self.is_past_lost else 0
+        return mask_of(self._retaken) | (self.t.increments if self.is_past_lost else 0)
 
     # Rows that the centre has, as sets ------------------------------------------------------------------
 
@@ -326,6 +329,8 @@ class Finder:
                 self._sets["computed"].put([own.key])
             elif news >> i & 1:
                 clashes = True
+                if i in self._retaken:
+                    self._sets["drained"].put([own.key])
             else:
                 done[i] = theirs[i]
         if done:

@@ -125,3 +125,59 @@ def test_l2_a_retry_brings_back_what_a_dropped_column_held_where_the_file_has_it
         (7, 7, None, "new meaning"),
         (8, 70, "old meaning", None),
     ]
+
+
+def with_both(world: World) -> Device:
+    """A device that has the dropped column and, under another name, the one that was added again."""
+    a = world.device("a.db")
+    world.alter(f"{AGAIN}; {NEW} WHERE id < 3")
+    a.sync()
+    assert a.rows("item", "id, note_2") == [(1, "new meaning"), (2, "new meaning"), (3, None)]
+    return a
+
+
+COPIED = (
+    "BEGIN; CREATE TABLE made (id INTEGER PRIMARY KEY, qty INTEGER, note TEXT); {}; DROP TABLE item;"
+    " ALTER TABLE made RENAME TO item; COMMIT"
+)
+"""The same migration by a tool that copies the table: one column of the name, the new one."""
+
+
+def test_l2_the_same_migration_on_a_device_that_has_followed_already_is_one(world: World) -> None:
+    a = with_both(world)
+    a.run("UPDATE item SET note_2 = 'mine' WHERE id = 3")
+    a.sync()
+    a.app.executescript(COPIED.format("INSERT INTO made (id, qty) SELECT id, qty FROM item"))
+    assert a.sync().unable == ()
+    assert a.rows("item", "*") == [(1, 1, "new meaning"), (2, 2, "new meaning"), (3, 3, "mine")]
+    assert a.replica.conflicts() == [] and a.replica.rejected() == []
+    a.run("UPDATE item SET note = 'written later' WHERE id = 1", "INSERT INTO item VALUES (9, 9, 'new')")
+    assert a.sync().push.sent == 2
+    assert world.rows("item")[0][2] == "written later" and world.rows("item")[-1] == (9, 9, "new")
+    assert not any(a.replica.upgrade().as_dict().values()) and a.replica.verify().equal
+
+
+def test_l2_what_stands_in_the_column_of_that_name_then_is_kept_and_not_sent(world: World) -> None:
+    """It may be of the dropped column, or written since: nobody can tell."""
+    a = with_both(world)
+    before = world.rows("item")
+    a.app.executescript(COPIED.format("INSERT INTO made SELECT id, qty, 'doubtful ' || id FROM item"))
+    report = a.sync()
+    assert report.unable == () and report.push.sent == 0 and report.regained[0].kept == 3
+    assert a.rows("item", "*") == before == world.rows("item")
+    kept = sorted((one.key, one.sent[-1]) for one in a.replica.conflicts())
+    assert kept == [([number], f"doubtful {number}") for number in (1, 2, 3)]
+    assert a.replica.verify().equal
+
+
+def test_l2_an_edit_of_a_column_that_went_so_is_named_and_a_later_one_sent(world: World) -> None:
+    a = with_both(world)
+    a.run("UPDATE item SET note_2 = 'lost' WHERE id = 1")
+    a.app.executescript(COPIED.format("INSERT INTO made (id, qty) SELECT id, qty FROM item"))
+    a.replica._ready()  # as any verb does
+    assert a.rows("item", "id, note") == [(1, None), (2, None), (3, None)]
+    a.run("UPDATE item SET note = 'later' WHERE id = 2")
+    a.sync()
+    assert [row[2] for row in world.rows("item")] == ["new meaning", "later", None]
+    assert [(one.code, one.key) for one in a.replica.rejected()] == [("value_lost", (1,))]
+    assert a.replica.verify().equal
