@@ -51,6 +51,7 @@ ONCE_MORE = "Make the change again if it is still wanted, then discard this one.
 ELSEWHERE = "Put the value elsewhere if it is still needed, then discard the edit."
 """What to do about a value of a column that the centre has no more."""
 
+_BRING = "Bring the row it points at into being, or edit the table yourself and discard this."
 _CLASH = "Correct the row it clashes with first, or edit the table yourself and discard this."
 
 SEE_IDS = "See the ids with: syncline rejected FILE"
@@ -209,14 +210,13 @@ def _refused_by(device: Device, kept: Kept | None, error: StoreConstraint, what:
     """What is said where the file refuses an edit that is put back. `what`: which foreign key does, if that
     was found."""
     edit = "the edit" if kept is None else f"table {kept.t.table.name}: the edit of {list(kept.key)!r}"
-    remedy = _what_first(device, kept, error) if kept is not None else None
-    if error.kind == "foreign_key" and (remedy is None or remedy == _CLASH):
-        remedy = "Bring the row it points at into being, or edit the table yourself and discard this."
-    return UsageError(
-        f"{edit} cannot be put back: {what or said_by(error.__cause__ or error)}",
-        code="retry_refused",
-        remedy=remedy or _CLASH,
-    )
+    first = None if kept is None or error.kind != "foreign_key" else _what_first(device, kept)
+    detail = f"{edit} cannot be put back: {what or said_by(error.__cause__ or error)}"
+    if first is None:
+        if error.kind == "foreign_key":
+            return UsageError(detail, code="retry_refused", remedy=_BRING)
+        return UsageError(detail, code="retry_refused", remedy=_CLASH)
+    return UsageError(detail, code="retry_refused", remedy=first)
 
 
 def retry_now(device: Device, number: int) -> None:
@@ -240,16 +240,16 @@ def retry_now(device: Device, number: int) -> None:
     keep_rest(store, number, t, kept.op, whole)
 
 
-def _what_first(device: Device, kept: Kept, error: StoreConstraint) -> str:
-    """The remedy where the file refuses an edit that is put back."""
+def _what_first(device: Device, kept: Kept) -> str | None:
+    """The remedy where a row is missing that a rejected edit would bring."""
     sql = "SELECT max(id) FROM _sync_rejected WHERE n = ? AND key = ? AND op IN ('I', 'R')"
-    for parent, key, _ in parents(device, kept) if error.kind == "foreign_key" else ():
+    for parent, key, _ in parents(device, kept):
         above = device.store.value(sql, (parent.n, pack(list(key))))
         if above is not None and device.store.row(parent.select, key) is None:
             return (
                 f"Retry edit {above} first, of the row of {parent.table.name} that it points at, then this."
             )
-    return _CLASH
+    return None
 
 
 def keep_rest(store: Store, number: int, t: Statements, op: str, whole: dict[str, Any]) -> None:
