@@ -551,7 +551,8 @@ waits with its parent, and so does what points at it. With the parent's new numb
 `syncline track` of a file that has rows of its own treats a row under a counted key that differs from the
 centre's in the same way, whatever `inserts` says, unless the table took part in the file before.
 
-A rejected insert is kept on its device, as an edit: its row leaves the table until it is retried.
+A rejected insert is kept on its device, as an edit: its row leaves the table until it is retried. What was
+written into the row until the device heard of it is part of that edit.
 `syncline rejected FILE retry N --new-key` (in Python `replica.retry(n, new_key=True)`) gives the row a
 free number and lets what was rejected because of it follow, on all levels, but not what would go over what
 was written since; the next sync sends them. What points at another rejected row as well (a link of two rows,
