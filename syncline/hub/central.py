@@ -8,6 +8,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -20,6 +21,7 @@ from syncline.errors import (
     DatabaseError,
     DatabaseReadOnly,
     NotPrepared,
+    RulesDiffer,
     SchemaChanged,
 )
 from syncline.hub import apart, keys, names, ruled, versions, watermark
@@ -132,13 +134,24 @@ class Central:
         self._versions.clear()
 
     def transact(self, work: Callable[[WriteTransaction], T]) -> T:
-        """`write` for the hub's own affairs, whoever's rows they concern; again if another process has
-        prepared the database anew."""
-        self.known()
-        return self.informed(lambda: self.write(work, UNBOUNDED))
+        """`write` for the hub's own affairs, whoever's rows they concern, by whatever rules; again if another
+        process has prepared the database anew."""
 
-    def informed(self, work: Callable[[], T]) -> T:
-        """Do it, again if it turned out that the tables, or what was prepared, are not what they were."""
+        def once() -> T:
+            self.attend()
+            return self.write(work, UNBOUNDED)
+
+        return self.informed(once, merges=False)
+
+    def attend(self) -> None:
+        """Look up what is prepared, for what merges nothing: it does without this hub's rules. NotPrepared
+        before `init`."""
+        with suppress(RulesDiffer):
+            self.known()
+
+    def informed(self, work: Callable[[], T], *, merges: bool = True) -> T:
+        """Do it, again if it turned out that the tables, or what was prepared, are not what they were. What
+        merges nothing goes on where this server lacks the rules to follow that."""
         unprepared = 0
         for _ in range(ATTEMPTS):
             try:
@@ -149,7 +162,8 @@ class Central:
                     raise
                 logger.info("looked up the schema again: %s", error.detail, extra={"action": "reload"})
                 self.look_again()
-                self.follow()
+                with nullcontext() if merges else suppress(RulesDiffer):
+                    self.follow()
         return work()
 
     def still(self, schema: Schema, transaction: ReadTransaction | WriteTransaction) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -15,6 +16,7 @@ from syncline.errors import (
     Conflict,
     GrantsMissing,
     NotPrepared,
+    RulesDiffer,
     SchemaError,
     UsageError,
     VersionUnsupported,
@@ -356,8 +358,9 @@ class Hub:
     @in_ledger
     def replicas(self) -> list[Listed]:
         """Every replica with its lag, the one that lags most first; without those forgotten."""
-        self._central.known()
-        return self._central.informed(lambda: clients.listing(self._central, self.retention.stale))
+        self._central.attend()
+        listing = partial(clients.listing, self._central, self.retention.stale)
+        return self._central.informed(listing, merges=False)
 
     @in_ledger
     def forget(self, replica: str) -> None:
@@ -418,10 +421,12 @@ class Hub:
                 f"protocol version {request.version}; spoken are {m.OLDEST_VERSION} to {m.PROTOCOL_VERSION}"
             )
         with resting():
-            return self._central.informed(lambda: self._answer(actor, request))
+            merges = not isinstance(request, m.ConflictsQuery)  # this one reads notes alone
+            return self._central.informed(lambda: self._answer(actor, request, merges), merges=merges)
 
-    def _answer(self, actor: Actor, request: m.Request) -> m.Response:
-        self._follower.look()
+    def _answer(self, actor: Actor, request: m.Request, merges: bool) -> m.Response:
+        with nullcontext() if merges else suppress(RulesDiffer):
+            self._follower.look()
         return self._gate.answer(actor, request)
 
 

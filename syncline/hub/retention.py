@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from syncline.errors import ConfigurationError
+from syncline.errors import ConfigurationError, RulesDiffer
 from syncline.hub.central import Central
 from syncline.hub.clients import every_client, forget_for_good, held_by, listing
 from syncline.hub.contract import Coverable, Removed, WriteTransaction
@@ -100,8 +101,9 @@ def prune(
     replicas = central.transact(lambda transaction: forget_for_good(transaction, retention.stale))
     replicas += central.transact(lambda transaction: transaction.ledger.drop_unused_clients(unused))
     central.transact(lambda transaction: transaction.ledger.sweep_uploads(UPLOAD_SECONDS))
-    present = central.known()[0].fingerprint
-    central.transact(lambda transaction: _forget_schemas(transaction, present, retention))
+    with suppress(RulesDiffer):  # without the rules nobody knows which schema is the present one
+        present = central.known()[0].fingerprint
+        central.transact(lambda transaction: _forget_schemas(transaction, present, retention))
     counted = Pruned(
         dry_run=False, compacted=compacted, pruned=pruned, more=False, conflicts=conflicts, replicas=replicas
     )

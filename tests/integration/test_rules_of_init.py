@@ -33,6 +33,11 @@ def shortest(base: object, ours: object, theirs: object) -> object:
     return min(str(ours), str(theirs), key=len)
 
 
+def largest(base: object, ours: int, theirs: int) -> int:
+    """One that a column of numbers can hold the result of."""
+    return max(ours, theirs)
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     made = "CREATE TABLE a (id TEXT PRIMARY KEY NOT NULL, n INT)"
@@ -154,6 +159,39 @@ def test_l12_a_server_without_the_functions_of_init_or_with_others_refuses(
                 assert replica.sync().push.sent == 1
         with pytest.raises(RulesDiffer):
             hub.ready()
+
+
+@pytest.mark.parametrize("given", [None, SUM], ids=["no tables", "other rules"])
+@pytest.mark.parametrize("is_altered", [False, True], ids=["as prepared", "altered"])
+def test_whoever_runs_a_hub_needs_none_of_its_functions_for_what_merges_nothing(
+    url: str, given: dict[str, syncline.Table] | None, is_altered: bool, tmp_path: Path
+) -> None:
+    run_at(url, *MADE)
+    with syncline.Hub(url, tables={"supply": syncline.Table(merge={"stock": largest})}) as hub:
+        hub.init()
+        for name in "xy":
+            syncline.clone(hub, tmp_path / f"{name}.db").close()
+        for name, value in zip("xy", (5, 123), strict=True):
+            sql(tmp_path / f"{name}.db", f"UPDATE supply SET stock = {value}")
+            _synced(hub, tmp_path / f"{name}.db")
+        (noted,) = hub.conflicts()
+    if is_altered:
+        run_at(url, "ALTER TABLE supply ADD COLUMN more TEXT")
+    with syncline.Hub(url, tables=given) as operators:
+        one, other = [listed.as_dict()["replica"] for listed in operators.replicas()]
+        operators.revoke(one)
+        states = {listed.client.replica: listed.state for listed in operators.replicas()}
+        assert states == {one: "revoked", other: "live"}
+        operators.revoke(one, undo=True)
+        operators.assign(one, syncline.Actor("ana"))
+        operators.forget(other)
+        assert [listed.as_dict()["actor"] for listed in operators.replicas()] == ["ana"]
+        assert operators.conflicts() == [noted]
+        assert operators.prune(dry_run=True).dry_run
+        assert not operators.prune().more
+        for refused in (operators.ready, operators.check, lambda: operators.resolve(noted.id, "sent")):
+            with pytest.raises(RulesDiffer):
+                refused()
 
 
 def test_the_same_functions_go_on_without_another_init(url: str, tmp_path: Path) -> None:
