@@ -171,15 +171,16 @@ FOUND = {
     "state_missing": "The replica has lost its state.",
     "store_damaged": "The file, or what Syncline keeps in it, is damaged.",
     "subscription": "A table is filled by a subscription.",
-    "table_changed": "A table was changed in the centre in a way that this file cannot follow: it is"
-    " not synced.",
+    "table_changed": "A table, or one that it refers to, was changed in the centre in a way that this file"
+    " cannot follow: it is not synced, nor captured.",
     "table_left_out": "`syncline.toml` names tables, but not those that the sentence names: `init` takes them"
     " out of service.",
     "table_not_made": "The centre has a table that takes no part here, since the file has its own of"
     " that name.",
     "table_waits": "The next sync brings the table.",
     "tables": "How many tables take part.",
-    "tables_left": "Tables of the file that take no part in the centre any more.",
+    "tables_left": "Tables of the file that take no part in the centre any more: what is written to them is"
+    " not captured.",
     "track_unfinished": "A track of further tables was cut off; all others are synced.",
     "trigger_disabled": "A capture trigger is disabled, or does not fire for replicated writes.",
     "unique_kept": "A unique index that the centre has dropped stays: a foreign key of this file needs it.",

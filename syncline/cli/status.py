@@ -23,7 +23,8 @@ def status(file: Path, as_json: bool) -> int:
     schema, last_sync, conflicts, open_conflicts, rejected, hidden, left_out [tables of the centre that take
     no part here], uncaptured [tables that a program has made anew], waiting [{table, key, object, detail,
     code, remedy}: rows of the centre that this file does not take], waiting_count, changed {table: how the
-    centre changed it, so that it takes part no longer}, unable [{table, code, detail, remedy}: tables that
+    centre changed it, so that it takes part no longer}, left [other tables of the file that the centre has no
+    more], unable [{table, code, detail, remedy}: tables that
     cannot take part as they are].
     """
     with open_replica(file) as replica:
@@ -60,10 +61,12 @@ def status(file: Path, as_json: bool) -> int:
         output.line(f"unable     {one.table} waits, the rest is synced: {one.detail} [{one.code}]")
         output.line(f"           {one.remedy}")
     for name, why in found.changed.items():
-        output.line(f"changed    {name} is not synced any more, the rest is: {why}")
+        output.line(f"changed    {name} is not synced any more: {why}")
         if name in found.left_out:
             output.line(
                 f"           the centre has a {name}, which can take part: see `syncline doctor {file}`"
             )
+    if found.left:
+        output.line(f"left       {', '.join(found.left)}: no table of the centre any more, and not synced")
     output.table(["table", "pending"], [[name, f"{found.pending.get(name, 0):,}"] for name in found.tables])
     return output.DONE

@@ -23,7 +23,7 @@ from syncline.merge.policies import KEY_TAKEN
 from syncline.model.local import LocalRows
 
 if TYPE_CHECKING:
-    from syncline import PullReport, PushPreview, PushReport, Recovered, Regained, Reopened
+    from syncline import PullReport, PushPreview, PushReport, Recovered, Regained, Reopened, Status
 
 
 @click.command()
@@ -46,8 +46,8 @@ def sync(
     """Send what is pending, take the hub's verdict, fetch what is new.
 
     Interrupt it as you like: the next sync goes on and nothing is sent twice. Exit code 3: done, but
-    rejected edits, open conflicts, tables that are left out or rows that this file does not take wait for
-    you.
+    rejected edits, open conflicts, tables that are left out or take part no longer since the centre changed
+    them, or rows that this file does not take wait for you.
 
     JSON: push {sent, pushes, overruled, rejected, conflicts}, pull {written, removed, pages, tables,
     waiting}, pending, requests, seconds, recovered (null, or {reason, offered, missing, rows}: the hub no
@@ -55,14 +55,15 @@ def sync(
     waited}: tables that a program had made anew, so that nothing was captured, or that could not take part
     for a while (waited)], unable [{table, code, detail, remedy}:
     tables that were left out, since they cannot take part as they are], person_needed {rejected,
-    open_conflicts, left_out, device_constraint, unable}: how much waits for you (`waiting`, beside `push` and
-    `pull`, is the same; in `pull` it is [{table, key, object, detail, code, remedy}], rows that this file
-    does not take).
+    open_conflicts, left_out, device_constraint, unable, changed}: how much waits for you (`waiting`, beside
+    `push` and `pull`, is the same; in `pull` it is [{table, key, object, detail, code, remedy}], rows that
+    this file does not take).
     """
     with open_replica(file, hub, token, wait, local_rows) as replica:
         with progress.shown(shown["progress"]) as report:
             done = replica.sync(progress=report)
-        waiting = replica.status().person_needed
+        status = replica.status()
+        waiting = status.person_needed
     if as_json:
         output.document({**done.as_dict(), "person_needed": waiting, "waiting": waiting})
     else:
@@ -77,7 +78,7 @@ def sync(
             output.line(f"{edits} to be sent by the next sync")
         for one in done.unable:
             output.message(f"left out: {one.detail} [{one.code}]. {one.remedy}")
-    return _code(file, waiting, as_json=as_json)
+    return _code(status, as_json=as_json)
 
 
 @click.command()
@@ -105,9 +106,9 @@ def push(
     rejected, or conflicts be open.
 
     JSON: sent, pushes, overruled, rejected, conflicts, person_needed {rejected, open_conflicts, left_out,
-    device_constraint, unable} (`waiting` is the same). With --dry-run: rows, accepted, overruled [{table,
-    key, values}], rejected [{table, key, code, detail, remedy, parent}], conflicts. With --reopen: rows
-    (pending again), arrived (the hub has the push: it was left alone).
+    device_constraint, unable, changed} (`waiting` is the same). With --dry-run: rows, accepted, overruled
+    [{table, key, values}], rejected [{table, key, code, detail, remedy, parent}], conflicts. With --reopen:
+    rows (pending again), arrived (the hub has the push: it was left alone).
     """
     if reopen and dry_run:
         raise click.UsageError("--reopen and --dry-run do not go together")
@@ -120,12 +121,13 @@ def push(
     with open_replica(file, hub, token, wait) as replica:
         with progress.shown(shown["progress"]) as report:
             done = replica.push(progress=report)
-        waiting = replica.status().person_needed
+        status = replica.status()
+        waiting = status.person_needed
     if as_json:
         output.document({**done.as_dict(), "person_needed": waiting, "waiting": waiting})
     else:
         _say_push(done)
-    return _code(file, waiting, as_json=as_json)
+    return _code(status, as_json=as_json)
 
 
 @click.command()
@@ -261,7 +263,11 @@ def _say_pull(report: PullReport) -> None:
         output.message(f"waits: {row.detail} [{row.code}]")
 
 
-def _code(file: Path, waiting: dict[str, int], *, as_json: bool) -> int:
+def _code(status: Status, *, as_json: bool) -> int:
+    file, waiting = status.file, status.person_needed
+    if status.left and not as_json:
+        names = ", ".join(status.left)
+        output.message(f"not captured: what is written to {names}, which the centre has no more")
     if not any(waiting.values()):
         return output.DONE
     if not as_json:
@@ -275,4 +281,8 @@ def _code(file: Path, waiting: dict[str, int], *, as_json: bool) -> int:
         if waiting["device_constraint"]:
             rows = output.counted(waiting["device_constraint"], "row")
             output.message(f"{rows} of the centre that this file does not take: see `syncline status {file}`")
+        for name, why in status.changed.items():
+            output.message(f"not captured: what is written to {name}, which takes part no longer: {why}")
+        if status.changed:
+            output.message(f"what to do about it says `syncline doctor {file}`")
     return output.PERSON_NEEDED

@@ -32,7 +32,7 @@ from syncline.replica.pending import oldest_edit, pending_edits
 from syncline.replica.plan import coming, completable, left_out
 from syncline.replica.postponed import mismatched
 from syncline.replica.sound import looked_after, unsound
-from syncline.replica.standing import changed_tables
+from syncline.replica.standing import changed_tables, left_tables
 from syncline.replica.statements import Statements
 from syncline.replica.store import (
     BUSY_SECONDS,
@@ -260,18 +260,27 @@ def _following(device: Device) -> Iterator[Finding]:
         sentence = f"this file still has {' and '.join(parts)}; syncline upgrade FILE takes on what is new"
         yield Finding("fact", "upgrade_waits", sentence)
     yield from _traded(device)
-    for name, why in changed_tables(device).items():
-        sentence = f"table {name} was changed in the centre in a way that this file cannot follow: {why}"
+    yield from _changed(device)
+    if left := left_tables(device):
+        sentence = f"tables that take no part in the centre any more: {', '.join(left)}"
+        yield Finding("fact", "tables_left", f"{sentence}; what is written to them is not captured")
+
+
+def _changed(device: Device) -> Iterator[Finding]:
+    """Tables that the centre has changed in a way that this file cannot follow."""
+    for called, why in changed_tables(device).items():
+        name = quote(called)
+        sentence = (
+            f"table {called} takes part no longer and what is written to it is not captured, since the centre"
+            f" was changed in a way that this file cannot follow: {why}"
+        )
         remedy = (
-            "Its rows stay here and are not synced; the other tables are. If the centre has it again, see"
-            " table_not_made; see its edits with: syncline rejected FILE"
+            "Have the application write to what the centre has now, and keep what is needed of the table and"
+            " of its refused edits (syncline rejected FILE). Then, in the file, DROP TABLE"
+            f" {name} or give it another name (ALTER TABLE {name} RENAME TO ...), and sync: if the centre has"
+            " one of that name, it is made."
         )
         yield Finding("trouble", "table_changed", sentence, remedy)
-    left = {table.name for table in device.retired.tables.values()}
-    left -= {table.name for table in (*left_out(device, device.hub), *device.schema.tables)}
-    if left:
-        names = ", ".join(sorted(left))
-        yield Finding("fact", "tables_left", f"tables that take no part in the centre any more: {names}")
 
 
 def _has_key(device: Device, table: TableSchema) -> bool:

@@ -10,13 +10,13 @@ it again.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from syncline.errors import StoreBusy
 from syncline.model.evolution import TableChange
-from syncline.model.schema import Schema, to_plain
+from syncline.model.schema import Schema, TableSchema, to_plain
 from syncline.model.values import Value
 from syncline.replica import capture, join
 from syncline.replica.affinity import neutral
@@ -254,7 +254,26 @@ def _drop(work: Work, made: Plan) -> Retired:
             still = [number for number in change.gone if t.table.values[number].name in left]
             columns[t.n] = (*columns.get(t.n, ()), *_retired_columns(work, t, still))
     changed = {n: why for n, why in {**device.retired.changed, **device.changed}.items() if n in tables}
+    changed = _with_referring(made.gone, tables, changed)
     return without_lost(work.store, device, made, Retired(tables, columns, changed))
+
+
+def _with_referring(
+    gone: Collection[int], tables: Mapping[int, TableSchema], changed: Mapping[int, str]
+) -> dict[int, str]:
+    """Why tables are there no more, with those that go since what they refer to was changed."""
+    found, names = dict(changed), {tables[n].name: n for n in sorted(changed)}
+    while True:
+        more = {
+            n: f"it refers to {key.parent}, which takes part no longer: {found[names[key.parent]]}"
+            for n in gone
+            for key in tables[n].foreign_keys
+            if n not in found and key.parent in names
+        }
+        if not more:
+            return found
+        found |= more
+        names |= {tables[n].name: n for n in more}
 
 
 def _free_parents(work: Work, t: Statements) -> None:

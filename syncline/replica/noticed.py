@@ -30,6 +30,7 @@ from syncline.replica.names import (
     written_names,
     written_retired,
 )
+from syncline.replica.plan import tables_in
 from syncline.replica.statements import Statements
 from syncline.sqlitekit.renames import renamed_columns
 
@@ -168,17 +169,22 @@ def _spelled(t: Statements, table: str) -> str:
 
 
 def _left(device: Device) -> Retired:
-    """The retired columns that are still in the file, and are none that take part."""
-    if not device.retired.columns:
-        return device.retired
+    """The retired columns that are still in the file, and are none that take part; why tables were retired
+    that are."""
+    retired, changed = device.retired, device.retired.changed
+    if changed:
+        present = tables_in(device.store)
+        changed = {n: why for n, why in changed.items() if folded(retired.tables[n].name) in present}
+    if not retired.columns:
+        return retired if len(changed) == len(retired.changed) else replace(retired, changed=changed)
     columns, names = {}, _names(device)
-    for n, retired in device.retired.columns.items():
+    for n, known in retired.columns.items():
         table, ours = names.get(n, ("", {}))
         if n in device.aside:
-            present = {one.name for one in retired}
+            there = {one.name for one in known}
         else:
-            present = set(columns_of(device.store, table)) if n in device.tables else set()
-        kept = tuple(one for one in retired if one.name in present.difference(ours.values()))
+            there = set(columns_of(device.store, table)) if n in device.tables else set()
+        kept = tuple(one for one in known if one.name in there.difference(ours.values()))
         if kept:
             columns[n] = kept
-    return Retired(device.retired.tables, columns, device.retired.changed)
+    return Retired(retired.tables, columns, changed)

@@ -289,11 +289,15 @@ class Status(Report):
     waiting_count: int = 0
     """Rows of the centre that this file does not take (`device_constraint`); `Replica.waiting` lists them."""
     changed: dict[str, str] = field(default_factory=dict)
-    """Tables that were changed in the centre in a way this file cannot follow, and how: they take part no
-    longer, everything else does."""
+    """Tables of the file that were changed in the centre in a way it cannot follow, or refer to such a one,
+    and how: they take part no longer, and what is written to them is not captured. `doctor` says what to
+    do."""
     unable: tuple[Unable, ...] = ()
     """Tables that cannot take part as they are, and what to do about it."""
     hub_id: str | None = None
+    left: tuple[str, ...] = ()
+    """Other tables of the file that take no part in the centre any more: what is written to them is not
+    captured."""
 
     @property
     def person_needed(self) -> dict[str, int]:
@@ -304,6 +308,7 @@ class Status(Report):
             "left_out": len(self.left_out),
             "device_constraint": self.waiting_count,
             "unable": len(self.unable),
+            "changed": len(self.changed),
         }
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from syncline.model.naming import folded
+from syncline.model.schema import TableSchema
 from syncline.replica.conflicts import conflicts
 from syncline.replica.device import Device
 from syncline.replica.lost import lost, unable
 from syncline.replica.pending import pending_edits
-from syncline.replica.plan import left_out
+from syncline.replica.plan import left_out, tables_in
 from syncline.replica.reports import Status
 from syncline.replica.store import Store
 from syncline.replica.waiting import count_waiting
@@ -43,6 +45,7 @@ def status(store: Store) -> Status:
             waiting_count=count_waiting(store),
             unable=() if device is None else tuple(unable(device)),
             changed={} if device is None else changed_tables(device),
+            left=() if device is None else left_tables(device),
             hub_id=state.hub,
         )
 
@@ -55,7 +58,26 @@ def _uncaptured(device: Device) -> tuple[str, ...]:
 
 
 def changed_tables(device: Device) -> dict[str, str]:
-    """The tables of the file that were changed in the centre in a way it cannot follow, and how."""
-    ours = {t.table.name for t in device.tables.values()}
-    tables, reasons = device.retired.tables, device.retired.changed
-    return {tables[n].name: why for n, why in reasons.items() if n in tables and tables[n].name not in ours}
+    """The tables of the file that were changed in the centre in a way it cannot follow, or went with one that
+    was, and how. One that the application drops or renames is none any more."""
+    reasons = device.retired.changed
+    return {table.name: reasons[n] for n, table in _retired(device).items() if n in reasons}
+
+
+def left_tables(device: Device) -> tuple[str, ...]:
+    """The other tables of the file that take no part in the centre any more."""
+    listed = {table.name for table in left_out(device, device.hub)}
+    found = {table.name for n, table in _retired(device).items() if n not in device.retired.changed}
+    return tuple(sorted(found - listed))
+
+
+def _retired(device: Device) -> dict[int, TableSchema]:
+    """The tables that are still in the file and take part no longer, under no number."""
+    retired = device.retired.tables
+    if not retired:
+        return {}
+    here = tables_in(device.store) - {
+        folded(table.name) for table in device.schema.tables if table.number in device.tracked
+    }
+    newest = {folded(table.name): n for n, table in sorted(retired.items())}
+    return {n: retired[n] for name, n in newest.items() if name in here}

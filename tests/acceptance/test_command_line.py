@@ -121,7 +121,7 @@ def test_clone_sync_and_status_from_end_to_end(world: World) -> None:
     assert set(status) == {
         "id", "file", "hub", "hub_url", "tables", "pending", "in_flight", "watermark", "schema", "last_sync",
         "conflicts", "open_conflicts", "rejected", "hidden", "left_out", "uncaptured", "unable", "changed",
-        "waiting", "waiting_count", "hub_id",
+        "waiting", "waiting_count", "hub_id", "left",
     }  # fmt: skip
     assert (status["hub_id"], status["hub_url"]) == (status["hub"], world.url)
     done = world.json("sync", here)
