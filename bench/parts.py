@@ -19,7 +19,7 @@ from syncline.server.runner import SWITCH_SECONDS
 SECTION = "parts"
 
 PARTS = {
-    "device: freeze": ["replica.ahead.freeze"],
+    "device: freeze": ["replica.ahead.freeze_pending"],
     "hub: keep chunks (beside the freeze)": ["hub.uploads.Uploads.begin", "hub.uploads.Uploads.keep"],
     "hub: open chunks, check, spell (beside the database)": [
         "hub.large.Chunks._accepted",

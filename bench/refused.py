@@ -21,7 +21,7 @@ BAD = 5
 
 Row = tuple[int, str, Any]
 PARTS = {
-    "device: freeze": ["replica.ahead.freeze"],
+    "device: freeze": ["replica.ahead.freeze_pending"],
     "hub: all of it": ["hub.gate.Gate.answer"],
     "database: write": ["databases.{kind}.write.RowWriter.apply"],
     "device: take the verdict in": ["replica.follow.apply"],
