@@ -10,13 +10,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import count
 
 from syncline.model.naming import folded
 from syncline.model.schema import ColumnSchema, ForeignKey, Schema, TableSchema
 from syncline.replica.store import quote
-from syncline.sqlitekit.definition import index_name, is_unique_index, renamed_index
+from syncline.sqlitekit.definition import (
+    Called,
+    index_name,
+    is_unique_index,
+    names_column,
+    renamed_index,
+    renamed_table,
+)
 from syncline.sqlitekit.described import index_sql, table_sql
 
 
@@ -27,8 +34,19 @@ def create_table(table: TableSchema, schema: Schema) -> str:
 
 def local_table(table: TableSchema, hub: Schema, local: Schema) -> str:
     """The CREATE TABLE of one table of `local`, the hub's schema with the names of a file."""
-    as_it_is = table == hub.by_number[table.number]
-    return create_table(table if as_it_is else replace(table, ddl=None), local)
+    theirs = hub.by_number[table.number]
+    if table == theirs or table.ddl is None:
+        return create_table(table, local)
+    text = None
+    if table.columns == theirs.columns:
+        called = {folded(one.name): _called(one, local.by_number[one.number]) for one in hub.tables}
+        text = renamed_table(table_sql(table.ddl, theirs.name), table.name, called)
+    return _create_table(table, local) if text is None else text
+
+
+def _called(theirs: TableSchema, own: TableSchema) -> Called:
+    here = {column.number: column.name for column in own.columns}
+    return Called(own.name, {folded(column.name): here[column.number] for column in theirs.columns})
 
 
 def add_column(table: TableSchema, column: ColumnSchema, keys: Sequence[ForeignKey]) -> str:
@@ -137,7 +155,7 @@ def _create_table(table: TableSchema, schema: Schema) -> str:
     parts = [_column(table, column, rowid) for column in table.columns]
     if not rowid:
         parts.append(f"PRIMARY KEY ({_names(table.key)})")
-    parts += [f"UNIQUE ({_names(unique)})" for unique in table.uniques if _is_parent(table, unique, schema)]
+    parts += [f"UNIQUE ({_names(unique)})" for unique in table.uniques if _is_inline(table, unique, schema)]
     parts += [foreign_key(key) for key in carried(table, schema)]
     body = ",\n    ".join(parts)
     return f"CREATE TABLE {quote(table.name)} (\n    {body}\n)"
@@ -176,6 +194,15 @@ def carried(table: TableSchema, schema: Schema) -> list[ForeignKey]:
     """The foreign keys whose parent takes part too."""
     names = {other.name for other in schema.tables}
     return [key for key in table.foreign_keys if key.parent in names]
+
+
+def _is_inline(table: TableSchema, columns: Sequence[str], schema: Schema) -> bool:
+    """Whether these columns are unique by the table itself: a foreign key points at them, or no index of an
+    SQLite centre says so."""
+    if table.ddl is None or _is_parent(table, columns, schema):
+        return _is_parent(table, columns, schema)
+    known = [text for text in table.indexes if is_unique_index(text)]
+    return not any(all(names_column(text, name) for name in columns) for text in known)
 
 
 def _is_parent(table: TableSchema, columns: Sequence[str], schema: Schema) -> bool:

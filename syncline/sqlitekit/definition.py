@@ -213,6 +213,44 @@ def without_foreign_key(sql: str, columns: Sequence[str], leads: Leads | None = 
     return sql
 
 
+@dataclass(frozen=True, slots=True)
+class Called:
+    """What a table is called somewhere else, and its columns there by their names here in lower case."""
+
+    name: str
+    columns: Mapping[str, str]
+
+
+def renamed_table(sql: str, name: str, parents: Mapping[str, Called]) -> str | None:
+    """The CREATE TABLE of a table under another name, and with foreign keys to these parents, by their names
+    in it in lower case, as they are called elsewhere. None where a name is written as a string."""
+    tokens = _tokens(sql)
+    own, changes = folded(tokens[2].name), {2: quote(name)}
+    for place, token in enumerate(tokens[3:-1], 3):
+        if token.name and folded(token.name) == own and tokens[place + 1].text == ".":
+            changes[place] = quote(name)
+        if token.word != "REFERENCES":
+            continue
+        if not tokens[place + 1].name:
+            return None
+        parent = parents.get(folded(tokens[place + 1].name))
+        if parent is not None:
+            changes[place + 1] = quote(parent.name)
+            for one in _named_columns(tokens, place + 2):
+                if not tokens[one].name:
+                    return None
+                changes[one] = quote(parent.columns.get(folded(tokens[one].name), tokens[one].name))
+    return _replaced(sql, tokens, changes)
+
+
+def _named_columns(tokens: Sequence[_Token], opening: int) -> list[int]:
+    """The places of the names between the parentheses that open here; none if none do."""
+    if tokens[opening].text != "(":
+        return []
+    closing = next(place for place in range(opening, len(tokens)) if tokens[place].text == ")")
+    return [place for place in range(opening + 1, closing) if tokens[place].text != ","]
+
+
 def to_table(name: str) -> Leads:
     """Those to this table, by whatever columns."""
     return lambda parent, columns: folded(parent) == folded(name)

@@ -8,9 +8,11 @@ from contextlib import closing
 import pytest
 
 from syncline.sqlitekit.definition import (
+    Called,
     index_name,
     names_column,
     renamed_index,
+    renamed_table,
     waits_for_commit,
     with_default,
     with_type,
@@ -156,3 +158,21 @@ def test_a_foreign_key_that_waits_for_the_commit_is_known_by_its_definition(
             assert not waits
         else:
             assert waits
+
+
+def test_a_table_and_its_parents_are_called_otherwise() -> None:
+    sql = """CREATE TABLE "strict" (a CHECK ("Strict".a > 0) REFERENCES strict, "references" INTEGER,
+        b REFERENCES [Q] ("X", y), c DEFAULT 'references q',
+        FOREIGN KEY (c) REFERENCES other (x)) STRICT"""
+    parents = {"strict": Called("mine", {}), "q": Called('q "2".x', {"x": "x_2"})}
+    assert renamed_table(sql, "mine", parents) == (
+        """CREATE TABLE "mine" (a CHECK ("mine".a > 0) REFERENCES "mine", "references" INTEGER,
+        b REFERENCES "q ""2"".x" ("x_2", "y"), c DEFAULT 'references q',
+        FOREIGN KEY (c) REFERENCES other (x)) STRICT"""
+    )
+
+
+@pytest.mark.parametrize("key", ["'q'", "q ('x')"])
+def test_a_name_that_is_written_as_a_string_is_left(key: str) -> None:
+    sql = f"CREATE TABLE t (a REFERENCES {key})"
+    assert renamed_table(sql, "t", {"q": Called("p", {})}) is None
