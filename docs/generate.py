@@ -117,6 +117,8 @@ FOUND = {
     "clock_ahead": "A stamp is far ahead of the clock of this side: that was wrong once, or is wrong now.",
     "clone_unfinished": "The clone was cut off.",
     "cluster": "Cluster, timeline and database of a PostgreSQL centre.",
+    "column_kept": "A column that the centre has dropped stays: a `UNIQUE` of its table has it, or a foreign"
+    " key of this file needs it.",
     "column_local": "A column that is not synced: what it holds is not sent.",
     "column_required": "A column that is not synced must have a value and has no default: new rows of"
     " the centre cannot be added.",

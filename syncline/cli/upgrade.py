@@ -22,7 +22,8 @@ def upgrade(file: Path, dry_run: bool, as_json: bool) -> int:
     version of the application. Tables that were dropped stay. Without the network, in one transaction.
 
     JSON: file, dry_run, tables {former name: name}, columns {table: {former name: name}}, dropped {table:
-    [column]}, indexes [name], foreign_keys [table (columns) to table (columns)].
+    [column]}, indexes [name], foreign_keys [table (columns) to table (columns)], left {table: {column: why
+    it stays as it is}}.
     """
     with open_replica(file) as replica:
         report = replica.preview_upgrade() if dry_run else replica.upgrade()
@@ -36,10 +37,13 @@ def upgrade(file: Path, dry_run: bool, as_json: bool) -> int:
         lines += [f"table {table}: column {column} is dropped" for column in gone]
     lines += [f"index {name} is made" for name in report.indexes]
     lines += [f"foreign key of {name} is made" for name in report.foreign_keys]
+    done = bool(lines)
+    for table, columns in report.left.items():
+        lines += [f"table {table}: column {column} stays as it is: {why}" for column, why in columns.items()]
     for line in lines:
         output.line(line)
     if not lines:
         output.line(f"{file} has the names of the centre already")
-    elif dry_run:
+    elif dry_run and done:
         output.line("Nothing was changed.")
     return output.DONE

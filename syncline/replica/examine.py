@@ -44,7 +44,7 @@ from syncline.replica.store import (
     Store,
     checked_path,
 )
-from syncline.replica.upgrade import renamed
+from syncline.replica.upgrade import staying, upcoming
 from syncline.replica.waiting import count_waiting, waiting
 from syncline.sqlitekit.sql import quote
 
@@ -251,9 +251,16 @@ def _following(device: Device) -> Iterator[Finding]:
             "Correct or sync these rows, then run: syncline upgrade FILE",
         )
     yield from foreign_keys(device)
-    tables, columns = renamed(device)
+    stay = staying(device)
+    for one in stay.values():
+        for column, why in one.columns.items():
+            sentence = f"table {one.table}: column {column}, which the centre has dropped, stays: {why}"
+            sentence += "".join(f"; {name} waits for a name" for name in one.names.values())
+            remedy = f"Make {one.table} anew without it, or what needs it, then run: syncline upgrade FILE"
+            yield Finding("warning", "column_kept", sentence, remedy)
+    tables, columns = upcoming(device)
     other = [t.table.name for t in device.tables.values() if t.table.name in {*tables, *columns}]
-    gone = sum(map(len, device.retired.columns.values()))
+    gone = sum(map(len, device.retired.columns.values())) - sum(len(one.columns) for one in stay.values())
     if other or gone:
         parts = [f"names that the centre has changed, of {', '.join(other)}"] if other else []
         parts += [f"columns that it has dropped: {gone}"] if gone else []

@@ -316,13 +316,14 @@ class Status(Report):
 class UpgradeReport(Report):
     """What an upgrade did, or would do. `tables` has new names by former ones, `columns` the same by the
     table's former name, `dropped` the columns that went, by table, `indexes` and `foreign_keys` what could be
-    made only now."""
+    made only now, `left` the columns that stay as they are, by the table's former name, with the reason."""
 
     tables: dict[str, str]
     columns: dict[str, dict[str, str]]
     dropped: dict[str, tuple[str, ...]]
     indexes: tuple[str, ...]
     foreign_keys: tuple[str, ...] = ()
+    left: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,9 @@ Until the application asks for it, its SQL goes on with the names it knows. One 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from syncline.errors import StoreError, StoreObstacle, UsageError
 from syncline.model.naming import folded
@@ -16,16 +17,18 @@ from syncline.replica.device import Device
 from syncline.replica.indexes import columns_of
 from syncline.replica.made import drop_unwanted, make, missing
 from syncline.replica.names import (
+    Names,
     Retired,
     RetiredColumn,
     differing,
+    localized,
     renumber,
     written_names,
     written_retired,
 )
 from syncline.replica.noticed import as_named_now, refuse_renamed
 from syncline.replica.plan import tables_in
-from syncline.replica.postponed import needing, postpone_mismatched
+from syncline.replica.postponed import called, needing, postpone_mismatched
 from syncline.replica.referring import make_postponed
 from syncline.replica.reports import UpgradeReport
 from syncline.replica.statements import Statements
@@ -69,8 +72,10 @@ def planned_upgrade(device: Device) -> UpgradeReport:
 def _upgrade(device: Device) -> UpgradeReport:
     store, before = device.store, device.schema
     drop_unwanted(store, device.hub)
-    dropped = _retired(device)
-    tables, columns = renamed(device)
+    stay = staying(device)
+    dropped, names = _retired(device, stay), _names(device, stay)
+    goal = localized(device.hub, names)
+    tables, columns = renamed(device, goal)
     changed = [t for t in device.tables.values() if t.table.name in {*tables, *columns, *dropped}]
     for t in changed:
         capture.remove_triggers(store, t)
@@ -78,14 +83,8 @@ def _upgrade(device: Device) -> UpgradeReport:
         for name, gone in dropped.items():
             for column in gone:
                 store.execute(f"ALTER TABLE {quote(name)} DROP COLUMN {quote(column)}")
-        rename(store, before, device.hub, [t.n for t in device.tables.values()])
+        rename(store, before, goal, [t.n for t in device.tables.values()])
     left = Retired(device.retired.tables, _without(device, dropped), device.retired.changed)
-    aside = {n: t.table for n, t in device.aside.items()}
-    names = differing(  # what cannot take part stays as it is
-        device.hub,
-        {n: table.name for n, table in aside.items()},
-        {n: {c.number: c.name for c in table.columns} for n, table in aside.items()},
-    )
     store.set_state(names=written_names(names), retired=written_retired(left))
     renumber(store, {n: device.hub.by_number[n].name for n in device.tables})
     device.reload()
@@ -95,7 +94,7 @@ def _upgrade(device: Device) -> UpgradeReport:
     for t in device.tables.values():
         if capture.is_stale(store, t):
             capture.install(store, t)
-    return UpgradeReport(tables, columns, dropped, tuple(indexes), tuple(keys))
+    return UpgradeReport(tables, columns, dropped, tuple(indexes), tuple(keys), _said(stay))
 
 
 def _without(device: Device, dropped: Mapping[str, Sequence[str]]) -> dict[int, tuple[RetiredColumn, ...]]:
@@ -109,12 +108,11 @@ def _without(device: Device, dropped: Mapping[str, Sequence[str]]) -> dict[int, 
     return left
 
 
-def _retired(device: Device) -> dict[str, tuple[str, ...]]:
-    """The columns to drop, by table; without those that a UNIQUE of the table has, which SQLite
-    keeps, or a unique index that is needed."""
+def _retired(device: Device, stay: Mapping[int, Staying]) -> dict[str, tuple[str, ...]]:
+    """The columns to drop, by table; without those that must stay."""
     found = {}
     for n, t in device.tables.items():
-        present = columns_of(device.store, t.table.name).keys() - _bound(device.store, t)
+        present = columns_of(device.store, t.table.name).keys() - (stay[n].columns if n in stay else {})
         gone = tuple(one.name for one in device.retired.columns.get(n, ()) if one.name in present)
         if gone:
             found[t.table.name] = gone
@@ -127,25 +125,86 @@ def _retired(device: Device) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _bound(store: Store, t: Statements) -> set[str]:
-    """The columns of UNIQUE constraints that stand in the CREATE TABLE, and of unique indexes that a foreign
-    key of the file needs."""
-    found: set[str] = set()
-    for _, index, _, origin, *_ in store.described(f"PRAGMA index_list({t.name})"):
-        if origin == "u" or any(needing(store, index)):
-            found.update(name for _, _, name in store.described(f"PRAGMA index_info({quote(index)})"))
+@dataclass(frozen=True, slots=True)
+class Staying:
+    """What an upgrade must leave of one table: the `columns` that the centre has dropped, with the reason,
+    and the names of others by number, as one that stays has the name that they are to have."""
+
+    table: str
+    columns: Mapping[str, str]
+    names: Mapping[int, str]
+
+
+def staying(device: Device) -> dict[int, Staying]:
+    """What an upgrade would leave now, by number of the table: the columns that a UNIQUE of the table has,
+    which SQLite keeps, or a unique index that is needed."""
+    found = {}
+    for n, t in device.tables.items():
+        retired = {one.name for one in device.retired.columns.get(n, ())}
+        bound = _bound(device.store, t) if retired else {}
+        columns = {name: why for name, why in bound.items() if name in retired}
+        if columns:
+            found[n] = Staying(t.table.name, columns, _held_up(device, t, columns))
     return found
 
 
-def renamed(device: Device) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
-    """The centre's names of tables, and of columns by the table's present name, where they are others."""
+def _held_up(device: Device, t: Statements, columns: Collection[str]) -> dict[int, str]:
+    """The columns of a table that cannot have the centre's name as long as these stay, by number."""
+    wanted = {c.number: folded(c.name) for c in device.hub.by_number[t.n].columns}
+    waiting = {c.number: c.name for c in t.table.columns if wanted[c.number] != folded(c.name)}
+    taken, found = set(map(folded, columns)), dict[int, str]()
+    while held := {number: name for number, name in waiting.items() if wanted[number] in taken}:
+        found |= held
+        taken |= set(map(folded, held.values()))
+        waiting = {number: name for number, name in waiting.items() if number not in held}
+    return found
+
+
+def _names(device: Device, stay: Mapping[int, Staying]) -> Names:
+    """The names of this file after the upgrade: what cannot take part stays as it is, too."""
+    aside = {n: t.table for n, t in device.aside.items()}
+    own = differing(
+        device.hub,
+        {n: table.name for n, table in aside.items()},
+        {n: {c.number: c.name for c in table.columns} for n, table in aside.items()},
+    )
+    return Names(own.tables, {**own.columns, **{n: one.names for n, one in stay.items() if one.names}})
+
+
+def _said(stay: Mapping[int, Staying]) -> dict[str, dict[str, str]]:
+    said = {one.table: dict(one.columns) for one in stay.values()}
+    for one in stay.values():
+        said[one.table].update(dict.fromkeys(one.names.values(), "the name that it is to have is not free"))
+    return said
+
+
+def _bound(store: Store, t: Statements) -> dict[str, str]:
+    """The columns of UNIQUE constraints that stand in the CREATE TABLE, and of unique indexes that a foreign
+    key of the file needs, with the reason."""
+    found: dict[str, str] = {}
+    for _, index, _, origin, *_ in store.described(f"PRAGMA index_list({t.name})"):
+        why = "a UNIQUE inside the CREATE TABLE has it" if origin == "u" else ""
+        for table, key in () if why else needing(store, index):
+            why = f"the foreign key of {table} {called(key)} needs its unique index {index}"
+        for _, _, name in store.described(f"PRAGMA index_info({quote(index)})") if why else ():
+            found.setdefault(name, why)
+    return found
+
+
+def upcoming(device: Device) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+    """The names that an upgrade would give now, as `renamed` tells them."""
+    return renamed(device, localized(device.hub, _names(device, staying(device))))
+
+
+def renamed(device: Device, goal: Schema) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+    """The names of tables in `goal`, and of columns by the table's present name, where they are others."""
     tables, columns = {}, {}
     for t in device.tables.values():
-        hub = device.hub.by_number[t.n]
+        hub = goal.by_number[t.n]
         if hub.name != t.table.name:
             tables[t.table.name] = hub.name
-        called = {column.number: column.name for column in hub.columns}
-        names = {c.name: called[c.number] for c in t.table.columns if called[c.number] != c.name}
+        theirs = {column.number: column.name for column in hub.columns}
+        names = {c.name: theirs[c.number] for c in t.table.columns if theirs[c.number] != c.name}
         if names:
             columns[t.table.name] = names
     return tables, columns
@@ -158,9 +217,9 @@ def rename(store: Store, before: Schema, after: Schema, tables: Sequence[int]) -
     """Give these tables (by number) and their columns the names of `after`. UsageError `name_taken` if a
     table or column has one of them that is none of these. Inside a transaction."""
     for n in tables:
-        called = {column.number: column.name for column in after.by_number[n].columns}
+        wanted = {column.number: column.name for column in after.by_number[n].columns}
         table = before.by_number[n].name
-        moves = {c.name: called[c.number] for c in before.by_number[n].columns if called[c.number] != c.name}
+        moves = {c.name: wanted[c.number] for c in before.by_number[n].columns if wanted[c.number] != c.name}
         present = {folded(name) for name in columns_of(store, table)}
         for old, new in _moves(moves, present, f"table {table}: the column"):
             store.execute(f"ALTER TABLE {quote(table)} RENAME COLUMN {quote(old)} TO {quote(new)}")

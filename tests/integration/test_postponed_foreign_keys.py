@@ -24,7 +24,14 @@ INSERT INTO c VALUES (1, 1, 'one'), (2, 2, 'two')
 """
 REFERS = "CREATE UNIQUE INDEX p_code ON p (code); ALTER TABLE c ADD COLUMN pcode TEXT REFERENCES p (code)"
 FAV = "CREATE TABLE fav (id INTEGER PRIMARY KEY, code TEXT REFERENCES p (code))"
-SPOKEN = ("foreign_key_waits", "foreign_key_mismatch", "unique_kept", "index_missing", "store_obstacle")
+SPOKEN = (
+    "foreign_key_waits",
+    "foreign_key_mismatch",
+    "unique_kept",
+    "index_missing",
+    "store_obstacle",
+    "column_kept",
+)
 
 
 class World:
@@ -269,13 +276,76 @@ def test_l13_an_upgrade_leaves_a_dropped_column_that_a_table_of_the_application_
         world.app(FAV, "INSERT INTO fav VALUES (1, 'y')")
         world.change("ALTER TABLE p DROP COLUMN code; ALTER TABLE p DROP COLUMN uid")
         world.sync()
-        assert world.device.upgrade().dropped == {"p": ("uid",)} and world.said() == ["unique_kept"]
+        assert world.device.upgrade().dropped == {"p": ("uid",)} and world.said() == [
+            "column_kept",
+            "unique_kept",
+        ]
         world.app("INSERT INTO p (id, code) VALUES (5, 'five')", "INSERT INTO fav VALUES (2, 'five')")
         world.sync()
         world.app("DROP TABLE fav")
         assert world.device.upgrade().dropped == {"p": ("code",)}
         assert world.app("SELECT * FROM p WHERE id = 5") == [(5,)] and not world.said()
         assert world.device.verify().equal
+
+
+def test_l13_an_upgrade_leaves_a_column_that_is_there_again_and_takes_on_the_other_names(
+    tmp_path: Path, postgres_database: str
+) -> None:
+    with closing(World(tmp_path, PostgresCentre(postgres_database))) as world:
+        world.change("CREATE UNIQUE INDEX p_code ON p (code)")
+        world.sync()
+        world.app(FAV, "INSERT INTO fav VALUES (1, 'y')")
+        world.change("DROP INDEX p_code; ALTER TABLE p DROP COLUMN code")
+        world.change("ALTER TABLE p ADD COLUMN code TEXT")
+        world.change("CREATE UNIQUE INDEX p_new ON p (code); ALTER TABLE p RENAME COLUMN uid TO title")
+        world.sync()
+        planned, report = world.device.preview_upgrade(), world.device.upgrade()
+        assert report == planned and report.columns == {"p": {"uid": "title"}} and report.dropped == {}
+        assert set(report.left["p"]) == {"code", "code_2"} and "fav" in report.left["p"]["code"]
+        (kept,) = [one for one in examine(world.file) if one.code == "column_kept"]
+        assert "fav" in kept.sentence and "code_2" in kept.sentence
+        world.app(
+            "INSERT INTO p (id, code, code_2) VALUES (5, 'five', 'new')", "INSERT INTO fav VALUES (2, 'five')"
+        )
+        world.sync()
+        assert world.rows("SELECT title, id FROM p WHERE id = 5") == ([(None, 5)], [(None, 5)])
+        assert world.centre.run("SELECT code FROM p WHERE id = 5")[0][0] == "new"
+        assert world.device.upgrade().columns == {}
+        world.app("DROP TABLE fav")
+        report = world.device.upgrade()
+        assert (report.dropped, report.columns, report.left) == (
+            {"p": ("code",)},
+            {"p": {"code_2": "code"}},
+            {},
+        )
+        assert world.rows("SELECT code FROM p WHERE id = 5") == ([("new",)], [("new",)])
+        assert world.device.verify().equal and not world.said()
+
+
+def test_l13_an_upgrade_leaves_a_column_that_is_unique_by_the_create_table_and_there_again(
+    tmp_path: Path, postgres_database: str
+) -> None:
+    ddl = """CREATE TABLE p (id INTEGER PRIMARY KEY, code TEXT UNIQUE, n TEXT, code_2 TEXT);
+        CREATE TABLE c (id INTEGER PRIMARY KEY, code TEXT REFERENCES p (code));
+        INSERT INTO p VALUES (1, 'x', 'n')"""
+    with closing(World(tmp_path, PostgresCentre(postgres_database), ddl)) as world:
+        world.change("ALTER TABLE p DROP COLUMN code CASCADE; ALTER TABLE p RENAME code_2 TO other")
+        world.change("ALTER TABLE p ADD COLUMN code TEXT; ALTER TABLE p RENAME n TO code_3")
+        world.change("ALTER TABLE p RENAME TO q")
+        world.sync()
+        (own,) = {name for _, name, *_ in world.app("PRAGMA table_info(p)")} - {"id", "code", "n", "code_2"}
+        report = world.device.upgrade()
+        assert report.tables == {"p": "q"}
+        assert "UNIQUE inside the CREATE TABLE" in report.left["p"]["code"] and own in report.left["p"]
+        assert report.columns["p"]["code_2"] == "other" and "column_kept" in world.said()
+        world.app(f"UPDATE q SET {own} = 'new', other = 'o', code = 'former' WHERE id = 1")
+        world.sync()
+        assert [tuple(row) for row in world.centre.run("SELECT code, other FROM q")] == [("new", "o")]
+        assert world.device.verify().equal
+        world.app("ALTER TABLE q RENAME COLUMN code TO former")
+        assert world.device.upgrade().columns == {"q": {"n": "code_3", own: "code"}}
+        world.sync()
+        assert world.app("SELECT former, code FROM q") == [("former", "new")]
 
 
 def test_l13_a_table_that_takes_part_no_more_keeps_the_index_that_it_needs(plain: World) -> None:

@@ -42,6 +42,7 @@ def test_the_names_of_the_centre_are_taken_on_when_asked(
         "dropped": {},
         "indexes": [],
         "foreign_keys": [],
+        "left": {},
     }
     assert run_upgrade(capsys, str(file)) == (0, said)
     assert run_upgrade(capsys, str(file)) == (0, f"{file} has the names of the centre already\n")
