@@ -33,7 +33,8 @@ _BY_ITSELF = frozenset(["CASCADE", "SET NULL", "SET DEFAULT"])
 def choose(store: Store, mode: LocalRows | None) -> None:
     """Note what this device is told; None changes nothing. UsageError for what is no way to do it."""
     if mode is not None and mode not in LOCAL_ROWS:
-        raise UsageError(f"local_rows is one of {', '.join(LOCAL_ROWS)}, not {mode!r}")
+        *some, last = LOCAL_ROWS
+        raise UsageError(f"local_rows is {', '.join(some)} or {last}, not {mode!r}")
     if mode is not None and store.state().local_rows != mode:
         with store.transaction():
             store.set_state(local_rows=mode)
