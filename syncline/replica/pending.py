@@ -189,27 +189,6 @@ def _entries(store: Store, t: Statements, key: Sequence[Value] | None) -> Iterat
             yield LogEntry(t.table.name, seq, name, tuple(values[: t.arity]), at, old, seq <= cut)
 
 
-def hand_down(store: Store, t: Statements, leaves: str) -> None:
-    """What was written over an edit that leaves the log has seen what that had, and no more: as long as it
-    was pending it hid what others did, though the file has told since that it knows them. Column by column;
-    entries without a mask are of all."""
-    if store.row(f"SELECT 1 FROM {t.log} WHERE NOT ({leaves}) LIMIT 1") is None:
-        return
-    names = ", ".join([t.key_columns, *t.masks])
-    store.execute(
-        f"CREATE TEMP TABLE _sync_gone AS SELECT {names}, seq, checkpoint FROM {t.log} WHERE {leaves}"
-    )
-    store.execute(f"CREATE INDEX temp._sync_gone_key ON _sync_gone ({t.key_columns})")
-    same = t.same_key("g", "l")
-    both = " OR ".join(f"g.{name} IS NULL OR l.{name} IS NULL OR g.{name} & l.{name}" for name in t.masks)
-    before = f"FROM temp._sync_gone g WHERE {same} AND g.seq < l.seq AND ({both})"
-    store.execute(
-        f"UPDATE {t.log} AS l SET checkpoint = min(checkpoint, (SELECT min(g.checkpoint) {before}))"
-        f" WHERE NOT ({leaves}) AND EXISTS (SELECT 1 {before})"
-    )
-    store.execute("DROP TABLE temp._sync_gone")
-
-
 def _read(store: Store, sql: str, parameters: Sequence[Value]) -> Iterator[list[tuple[Any, ...]]]:
     """The rows of a query in batches; text that is not UTF-8 has escaped bytes."""
     batches = store.batches(sql, parameters)

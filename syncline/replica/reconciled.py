@@ -27,7 +27,7 @@ from syncline.replica.identity import MILLISECONDS, Learned, answered, provenanc
 from syncline.replica.keyset import Keyset
 from syncline.replica.offer import is_offered, offered_made, take_apart
 from syncline.replica.overlay import Key, Overlay
-from syncline.replica.pending import hand_down, settle
+from syncline.replica.pending import settle
 from syncline.replica.refusal import are_sound, children, depends_on
 from syncline.replica.refused import as_here, reason_of
 from syncline.replica.rejected import Made, Reason, keep_rejected, newest_before_recovery
@@ -195,9 +195,8 @@ class _Left:
         taken = [(t, keys) for t in self.device.tables.values() if (keys := self._keep(t))]
         made = self.learned.decided if self.done <= self.learned.done else 0  # of the others it is forgotten
         Brought(self.device, f"stamp IN (SELECT stamp FROM {_DONE})").keep(self.learned.horizon, made)
-        for t in self.device.tables.values():
-            hand_down(store, t, self._any)
-            store.execute(f"DELETE FROM {t.log} WHERE {self._any}")
+        for log in self._logs():
+            store.execute(f"DELETE FROM {log} WHERE {self._any}")
         forget_retried(store, self.done)
         for t, keys in taken:
             _keep_children(self.device, t, keys)

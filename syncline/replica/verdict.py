@@ -27,7 +27,6 @@ from syncline.replica.identity import provenance, told
 from syncline.replica.meant import note_meant
 from syncline.replica.offer import offered_marks
 from syncline.replica.overlay import Key, Pending, kind_of
-from syncline.replica.pending import hand_down
 from syncline.replica.refusal import refuse_children, refuse_hanging, refuse_later, refuse_taken
 from syncline.replica.refused import as_here, reason_of
 from syncline.replica.rejected import HELD, Made, newest_before_recovery, newest_rejected
@@ -88,8 +87,6 @@ def settle(work: Work, verdict: Verdict, read: Callable[[], Sequence[Group]]) ->
     ours = work.device.tracked
     for n, cut in cuts.items():
         if n in ours:
-            if verdict.repeat:  # it was decided before what the file may have been told since
-                hand_down(work.store, ours[n], f"seq <= {cut}")
             _clear(work.store, ours[n], cut)
     clear_outbox(work.store)
     work.device.told = None
