@@ -263,14 +263,10 @@ def _notes_of_row(
     rivals: Sequence[Entry],
     outcome: Outcome,
 ) -> list[Note]:
-    """The note of a change that competed as a whole row: none, if it won over no row, or over the very row
-    that it started from (as of a column)."""
+    """The note of a change that competed as a whole row: none, if it won over no row. One over the very row
+    that it started from is noted: others may have written into columns of it that are not known here yet."""
     if outcome == "replica" and present is None:
         return []
-    if outcome == "replica" and present is not None and sent.base is not None and sent.op != "I":
-        before = dict(sent.base.image or {}) | dict(sent.base.before)
-        if all(column in before and identical(before[column], present[column]) for column in table.pushed):
-            return []
     return [row_note(table, policy, sent, present, rivals, outcome)]
 
 

@@ -13,7 +13,7 @@ import pytest
 import syncline
 from syncline.databases.sqlite.connections import Connections
 
-PUSH_ON_DEVICE, PULL_ON_DEVICE = 129, 50
+PUSH_ON_DEVICE, PULL_ON_DEVICE = 131, 50
 """Statements in the device file that a sync takes at most: one edit is pushed, one row has come."""
 
 NOTHING_ON_DEVICE = 22

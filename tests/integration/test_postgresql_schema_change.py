@@ -149,6 +149,7 @@ def test_l2_dropped_and_renamed_ones_wait_for_the_application(world: World) -> N
         "dropped": {"person": ["rank"]},
         "indexes": [],
         "foreign_keys": [],
+        "left": {},
     }
     a.execute("UPDATE human SET rank = 5 WHERE email = 'b@x'")
     one.sync(), two.sync()

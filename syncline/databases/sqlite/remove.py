@@ -32,9 +32,11 @@ def remove(connection: sqlite3.Connection) -> Prepared:
 
 
 def _dependents(connection: sqlite3.Connection) -> list[str]:
-    """A view or trigger of the user's that reads our tables would fail from then on."""
+    """A view or trigger of the user's that reads our tables would fail from then on. What it is called says
+    nothing."""
     found = connection.execute(
         f"SELECT type || ' ' || name FROM sqlite_master WHERE NOT {_OURS}"
-        " AND type IN ('view', 'trigger') AND sql LIKE '%\\_sync\\_hub%' ESCAPE '\\' ORDER BY 1"
+        " AND type IN ('view', 'trigger') AND replace(sql, name, '') LIKE '%\\_sync\\_hub%' ESCAPE '\\'"
+        " ORDER BY 1"
     )
     return [name for (name,) in found]

@@ -240,18 +240,6 @@ def test_what_is_written_over_what_the_edit_started_from_has_overruled_nobody(po
     assert bool(decision.notes) is lost and decision.override
 
 
-@pytest.mark.parametrize("op", ["D", "U", "R"])
-def test_a_row_that_wins_over_the_one_that_it_started_from_has_overruled_nobody(op: str) -> None:
-    base = Base({0: 7, 1: 0}, {0: 7, 1: 0, 2: "x"})
-    sent = {"D": gone(base=base), "R": whole("R", [5, 6], base=base)}.get(op, update([0], [5], base=base))
-    rules = Table(merge="row") if op == "U" else None
-    for hlc, wins in ((9, True), (11, False)):
-        decision = settle(sent, [7, 0, "x"], [rival(hlc, A)], rules)
-        assert (decision.form is not None) is wins
-        assert bool(decision.notes) is not wins
-        assert settle(sent, [7, 1, "x"], [rival(hlc, A)], rules).notes
-
-
 # A function
 
 

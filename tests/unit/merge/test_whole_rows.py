@@ -102,12 +102,6 @@ def started(meeting: Meeting) -> Row:
     )
 
 
-def is_known(meeting: Meeting) -> bool:
-    """Whether what the centre has is what the change started from: who wins over that overrules nobody."""
-    before, there = started(meeting), meeting.present
-    return there is not None and all(c in before and before[c] == there[c] for c in (0, 1))
-
-
 def check_note(decision: Decision, meeting: Meeting, outcome: str, policy: str) -> None:
     """One conflict of the row, with what the edit started from, what it made and what the centre had."""
     (note,) = decision.notes
@@ -164,7 +158,6 @@ def test_a_row_competes_as_a_whole_under_a_row_policy(meeting: Meeting, policy: 
         (meeting.present or {})[c] == v for c, v in zip(sent.columns, sent.values, strict=True)
     )
     quiet = wins and meeting.present is None and sent.op in "IR"  # nothing was there to lose
-    quiet = quiet or (wins and sent.op != "I" and is_known(meeting))
     if not meeting.rivals or same or quiet:
         assert decision.notes == []
     else:
@@ -196,7 +189,7 @@ def test_an_update_against_a_delete_is_settled_by_the_policy_of_deletes(
         if stands:
             assert (decision.op, decision.columns, decision.values) == ("I", *pushed(meeting.after or {}))
     assert decision.entries == ([(EVERYTHING, sent.hlc)] if stands else [])
-    if meeting.rivals and not (stands and is_known(meeting)):
+    if meeting.rivals:
         check_note(decision, meeting, "replica" if stands else "hub", policy)
     else:
         assert decision.notes == []
